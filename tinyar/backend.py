@@ -1,0 +1,105 @@
+"""Which array library computes: the only file of tinyar that names CuPy.
+
+Every other file says `from tinyar.backend import xp` and writes `xp.matmul`, `xp.exp`, ...: NumPy on a CPU, CuPy on a GPU.
+The choice is made once, when tinyar is imported, by the environment variable TINYAR_BACKEND:
+
+    numpy    always NumPy
+    cupy     CuPy, or an error that says what is missing
+    unset    CuPy if it can be imported and finds a device, otherwise NumPy
+
+Data, pictures and random numbers live on the host, as NumPy arrays; `to_device` and `to_host` are the only two bridges.
+CuPy refuses to cross them by itself, and so does the stand-in for it in the tests.
+"""
+
+import contextlib
+import ctypes
+import os
+
+import numpy as np
+import threadpoolctl
+
+
+class BackendError(RuntimeError):
+    """The array library asked for with TINYAR_BACKEND can't be used here."""
+
+
+def choose_backend(wanted):
+    """Return (array module, its name) for wanted = "numpy", "cupy" or "" (whichever is best here).
+
+    Raises BackendError when the name is unknown, when CuPy was asked for and isn't installed, or when it finds no device.
+    """
+    if wanted not in ("", "numpy", "cupy"):
+        raise BackendError(f"TINYAR_BACKEND={wanted!r} is unknown: use 'numpy', 'cupy', or leave it unset")
+    if wanted == "numpy":
+        return np, "numpy"
+    try:
+        import cupy
+    except ImportError as error:
+        if wanted == "cupy":
+            raise BackendError("TINYAR_BACKEND=cupy, but CuPy can't be imported "
+                               f"({error}); install it with pip install 'tinyar[cuda13]' or 'tinyar[cuda12]'") from error
+        return np, "numpy"
+    if cupy.is_available():
+        return cupy, "cupy"
+    if wanted == "cupy":
+        raise BackendError("TINYAR_BACKEND=cupy, and CuPy is installed, but it finds no CUDA device "
+                           "(check nvidia-smi; TINYAR_BACKEND=numpy computes on the CPU)")
+    return np, "numpy"
+
+
+xp, name = choose_backend(os.environ.get("TINYAR_BACKEND", ""))
+on_gpu = name == "cupy"
+
+if on_gpu:
+    from cupyx.scipy import special
+else:
+    from scipy import special  # noqa: F401  (expit and its relatives, for the layers)
+
+
+def to_host(array):
+    """The NumPy array that holds the same numbers. Waits for the GPU where there is one."""
+    return xp.asnumpy(array) if on_gpu else np.asarray(array)
+
+
+def to_device(array, dtype=None):
+    """The array of the chosen library that holds the same numbers, cast to dtype if one is given."""
+    return xp.asarray(array, dtype=dtype)
+
+
+def default_threads():
+    """How many threads share a batch: TINYAR_THREADS if set, else one for each core this process may use; 1 on a GPU.
+
+    Raises ValueError when TINYAR_THREADS isn't a whole number of at least 1.
+    """
+    text = os.environ.get("TINYAR_THREADS", "")
+    if text:
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError(f"TINYAR_THREADS={text!r}: expected a whole number of at least 1")
+        return int(text)
+    if on_gpu:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_blas_thread():
+    """A context in which every matrix product runs on the thread that asked for it.
+
+    tinyar spreads a batch over threads of its own; a BLAS that did the same inside each of them would only get in the way.
+    """
+    return contextlib.nullcontext() if on_gpu else threadpoolctl.threadpool_limits(1, user_api="blas")
+
+
+def keep_freed_memory():
+    """Ask glibc to keep the memory that arrays give back, instead of returning it to the system each time.
+
+    Training makes and drops hundreds of arrays of some 100 kB a step. By default glibc returns many of them to the system at
+    once and takes fresh pages for the next array, each of which the system zeroes first: about a quarter of a training step.
+    Elsewhere than on Linux with glibc this does nothing.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    m_trim_threshold, m_mmap_threshold = -1, -3  # their numbers in malloc.h
+    mallopt(m_mmap_threshold, 2 ** 30)
+    mallopt(m_trim_threshold, 2 ** 31 - 1)

@@ -1,0 +1,194 @@
+"""The contract that every layer and every model of tinyar keeps, and the two ways of putting layers together.
+
+A layer has two modes and no switch between them:
+
+    y = layer(x)              inference: the formula, nothing kept, nothing random
+    y = layer.forward(x)      training: the same formula, and layer.cache keeps just what backward reads
+    dx = layer.backward(dy)   adds d loss / d param into layer.grads, returns d loss / d x; uses the cache up
+
+and causal ones (all that may stand in an autoregressive model) a third entrance, to draw an image pixel by pixel:
+
+    layer.start(batch, height, width)   forget everything; empty images of this size come next
+    y = layer.step(x, at)               the output at the one pixel at = (row, col); x is the input there
+    layer.see(x, at)                    remember x at a pixel without computing anything
+
+Steps go through the raster, row by row, left to right. A step looks at the pixel itself, where the layer may, and at what
+earlier steps saw; it may be repeated at the same pixel with another x, and the last x counts. That is how a pixel is drawn:
+step while it is unknown, draw, and let the network `see` what was drawn.
+
+In training nobody asks for the gradient of the image, and it is costly. Layers that may read the data (convolutions, Linear,
+Chain, the models) therefore take `backward(dy, need_dx=False)`, which leaves it out and returns None.
+
+Arrays are channels-last: images (batch, height, width, channels), features of one pixel (batch, channels). `dx` is
+d loss / d x and has the shape of x, always. backward never writes into dy, nor forward into x: both may belong to others.
+"""
+
+import copy
+
+from tinyar.backend import to_device, xp
+
+
+class Layer:
+    """Base of all layers: parameters, their gradients, the cache, and everything that walks over the tree of layers.
+
+    A subclass fills `self.params` with `add_param` and sets its children as attributes (a Layer, or a list of Layers), all
+    in __init__; it writes `__call__`, `forward` and `backward`, and `step` if it is causal.
+    """
+
+    def __init__(self):
+        self.params = {}
+        self.grads = {}
+        self.cache = None
+
+    def add_param(self, name, value):
+        """Register a parameter, float32, with a zero gradient of the same shape beside it."""
+        self.params[name] = to_device(value, dtype=xp.float32)
+        self.grads[name] = xp.zeros_like(self.params[name])
+
+    # -- the three entrances -------------------------------------------------------------------------------------------
+
+    def __call__(self, x):
+        raise TypeError(f"{type(self).__name__} has no inference call")
+
+    def forward(self, x):
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+    def backward(self, dy):
+        raise TypeError(f"{type(self).__name__} has no backward")
+
+    def start(self, batch, height, width):
+        """Forget every pixel: `batch` empty images of height x width come next."""
+        for _, child in self.children():
+            child.start(batch, height, width)
+
+    def step(self, x, at):
+        """The output (batch, channels) at the pixel at = (row, col), x being the input there."""
+        raise TypeError(f"{type(self).__name__} isn't causal: it has no step, so nothing can be drawn through it")
+
+    def see(self, x, at):
+        """Remember that the input at the pixel at = (row, col) is x."""
+        raise TypeError(f"{type(self).__name__} isn't causal: it can't see pixels one by one")
+
+    def take_cache(self):
+        """What forward kept, handed over once: backward calls this first."""
+        if self.cache is None:
+            raise RuntimeError(f"{type(self).__name__}.backward without a forward before it: "
+                               "every backward uses up what one forward kept, so call forward(x) first")
+        cache, self.cache = self.cache, None
+        return cache
+
+    # -- the tree ------------------------------------------------------------------------------------------------------
+
+    def children(self):
+        """Yield (name, layer) for every attribute that is a layer, or a list of layers, in the order of __init__."""
+        for name, value in vars(self).items():
+            if isinstance(value, Layer):
+                yield name, value
+            elif isinstance(value, list) and value and isinstance(value[0], Layer):
+                yield from ((f"{name}.{i}", child) for i, child in enumerate(value))
+
+    def layers(self, prefix=""):
+        """Yield (dotted name, layer) over the whole tree, this layer first (its name is the empty string)."""
+        yield prefix.rstrip("."), self
+        for name, child in self.children():
+            yield from child.layers(f"{prefix}{name}.")
+
+    def parameters(self):
+        """Yield (dotted name, param, grad) over the whole tree, always in the same order."""
+        for path, layer in self.layers():
+            for name, param in layer.params.items():
+                yield (f"{path}.{name}" if path else name), param, layer.grads[name]
+
+    @property
+    def dtype(self):
+        """The number type of the parameters: what the layer computes in."""
+        return next((param.dtype for _, param, _ in self.parameters()), xp.dtype(xp.float32))
+
+    def count_parameters(self):
+        """How many numbers training can move."""
+        return sum(param.size for _, param, _ in self.parameters())
+
+    def zero_grads(self):
+        """Set every gradient of the tree to zero, in place."""
+        for _, _, grad in self.parameters():
+            grad[...] = 0
+
+    def astype(self, dtype):
+        """Cast all parameters and gradients to dtype, in place; returns the layer. Replicas made before do not follow."""
+        for _, layer in self.layers():
+            for name in layer.params:
+                layer.params[name] = layer.params[name].astype(dtype)
+                layer.grads[name] = layer.grads[name].astype(dtype)
+        return self
+
+    def replica(self):
+        """A twin that shares the parameters but has gradients, caches and memories of its own: one for each thread."""
+        twin = copy.copy(self)
+        twin.cache = None
+        twin.grads = {name: xp.zeros_like(param) for name, param in self.params.items()}
+        for name, value in vars(self).items():
+            if isinstance(value, Layer):
+                setattr(twin, name, value.replica())
+            elif isinstance(value, list) and value and isinstance(value[0], Layer):
+                setattr(twin, name, [child.replica() for child in value])
+        return twin
+
+
+class Pointwise(Layer):
+    """A layer that treats every pixel for itself, so that a step is the same formula on one pixel."""
+
+    def step(self, x, at):
+        return self(x)
+
+
+class Chain(Layer):
+    """y = last(... second(first(x)))."""
+
+    def __init__(self, *links):
+        super().__init__()
+        self.links = list(links)
+
+    def __call__(self, x):
+        for link in self.links:
+            x = link(x)
+        return x
+
+    def forward(self, x):
+        for link in self.links:
+            x = link.forward(x)
+        return x
+
+    def backward(self, dy, need_dx=True):
+        for link in reversed(self.links[1:]):
+            dy = link.backward(dy)
+        if not self.links:
+            return dy
+        return self.links[0].backward(dy) if need_dx else self.links[0].backward(dy, need_dx=False)
+
+    def step(self, x, at):
+        for link in self.links:
+            x = link.step(x, at)
+        return x
+
+    def see(self, x, at):
+        self.links[0].see(x, at)
+
+
+class Residual(Layer):
+    """y = x + body(x), so dx = dy + (the body's backward of dy): the gradient has a way around the body."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def __call__(self, x):
+        return x + self.body(x)
+
+    def forward(self, x):
+        return x + self.body.forward(x)
+
+    def backward(self, dy):
+        return dy + self.body.backward(dy)
+
+    def step(self, x, at):
+        return x + self.body.step(x, at)

@@ -1,0 +1,89 @@
+"""Layers that treat every pixel for itself: the linear map over channels (a 1x1 convolution) and ReLU.
+
+x is (..., channels): a feature map (batch, height, width, channels), or the features of one pixel (batch, channels). Nothing
+passes from pixel to pixel, so these layers are causal whatever the mask, and a step is the same formula.
+"""
+
+import numpy as np
+
+from tinyar.backend import xp
+from tinyar.layer import Pointwise
+
+
+class Linear(Pointwise):
+    """A linear map of the channels of each pixel; on a feature map, the 1x1 convolution.
+
+    forward     y = x w + b                x (..., in), w (in, out), b (out), y (..., out)
+    backward    dx = dy w^T                dw = sum over pixels of x^T dy        db = sum over pixels of dy
+
+    The weights start as He normal, standard deviation sqrt(2 / in) (He et al. 2015); the biases start at 0.
+    Raises ValueError when a channel count is not at least 1 or when x has another number of channels.
+    """
+
+    def __init__(self, in_channels, out_channels, rng=None):
+        super().__init__()
+        check_channels(self, in_channels, out_channels)
+        rng = rng or np.random.default_rng()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.add_param("w", rng.standard_normal((in_channels, out_channels)) * (2 / in_channels) ** 0.5)
+        self.add_param("b", np.zeros(out_channels))
+
+    def __call__(self, x):
+        check_last_axis(self, x, self.in_channels)
+        y = xp.matmul(as_rows(x), self.params["w"])  # (pixels, out)
+        y += self.params["b"]
+        return y.reshape(*x.shape[:-1], self.out_channels)
+
+    def forward(self, x):
+        self.cache = x
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        dy_rows = as_rows(dy)  # (pixels, out)
+        self.grads["w"] += xp.matmul(as_rows(x).T, dy_rows)
+        self.grads["b"] += sum_rows(dy_rows)
+        if not need_dx:
+            return None
+        return xp.matmul(dy_rows, self.params["w"].T).reshape(x.shape)
+
+
+class ReLU(Pointwise):
+    """y = max(x, 0), so dx = dy where x > 0, and 0 elsewhere (at x = 0 too).
+
+    The cache is y, not x: y > 0 exactly where x > 0, and the layer behind keeps y anyway.
+    """
+
+    def __call__(self, x):
+        return xp.maximum(x, 0)
+
+    def forward(self, x):
+        self.cache = self(x)
+        return self.cache
+
+    def backward(self, dy):
+        y = self.take_cache()
+        return dy * (y > 0)
+
+
+def as_rows(x):
+    """x (..., channels) as a matrix (pixels, channels)."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def sum_rows(rows):
+    """The sum over the first axis of a matrix (rows, channels), as a product with ones: BLAS adds faster than sum(axis=0)."""
+    return xp.matmul(xp.ones(len(rows), dtype=rows.dtype), rows)
+
+
+def check_channels(layer, *counts):
+    """Raise ValueError unless every channel count is a whole number of at least 1."""
+    for count in counts:
+        if not isinstance(count, (int, np.integer)) or count < 1:
+            raise ValueError(f"{type(layer).__name__}: channel counts are whole numbers of at least 1, got {count!r}")
+
+
+def check_last_axis(layer, x, channels):
+    """Raise ValueError unless the last axis of x has the number of channels that the layer was made for."""
+    if x.shape[-1] != channels:
+        raise ValueError(f"{type(layer).__name__}: expected {channels} channels in the last axis, got shape {x.shape}")
