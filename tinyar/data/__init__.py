@@ -1,0 +1,155 @@
+"""Datasets: images as small integers, the only thing an autoregressive model ever sees.
+
+`load("mnist", binarize="threshold")` gives three splits of images (N, height, width, channels), uint8, each pixel one
+of the levels 0..levels-1. How many levels, and how they came about, decides what a figure in bits per dimension means:
+
+    quantize             level = floor(x * levels / (maximum + 1)): equal bins. With 2 levels and 8-bit pixels: x >= 128
+    binarize="fixed"     a pixel is 1 with probability x / maximum, drawn once (Salakhutdinov & Murray 2008)
+    binarize="fresh"     the same, but the training images are drawn anew in every epoch (as in Burda et al. 2015)
+
+An MNIST image costs about 60 to 70 nats under the threshold and about 80 when drawn, because noise can't be predicted;
+so the figures can't be compared, and `Dataset.description` says which one it is.
+
+The rest of this room: readers.py (what each dataset is, and its splits), files.py (where its files are), download.py,
+formats.py (how they are read).
+"""
+
+import dataclasses
+import functools
+import numbers
+
+import numpy as np
+
+from tinyar.data.files import DataNotFoundError
+from tinyar.data.readers import READERS
+
+__all__ = ["load", "quantize", "draw_binary", "Dataset", "Split", "DataNotFoundError"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Images (N, height, width, channels), uint8 levels, and their labels (N,), uint8 or None.
+
+    `redraw`, where there is one, is a function of the epoch's number that draws the images anew.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray = None
+    redraw: object = dataclasses.field(default=None, repr=False)
+
+    def __len__(self):
+        return len(self.images)
+
+    def for_epoch(self, epoch):
+        """The images to train on in epoch 0, 1, ...: always `images`, except in the training split of "fresh"."""
+        return self.images if self.redraw is None else self.redraw(epoch)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits with `levels` levels, and a description: one line that belongs beside every figure."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    levels: int
+    description: str
+
+    @property
+    def image_shape(self):
+        """(height, width, channels)"""
+        return self.train.images.shape[1:]
+
+
+def load(name, levels=None, binarize=None, data_dir=None, seed=0, download=True):
+    """Load a dataset.
+
+    name      "digits" (in the package), "mnist", "fashion-mnist" or "binarized-mnist"
+    levels    2..256, at most as many as the data has; None for its own: 17 (digits), 2 (binarized-mnist), else 256
+    binarize  None, "threshold" (the same as levels=2), "fixed" or "fresh"; implies 2 levels
+    data_dir  where your own copy of the files is; None for the environment variable TINYAR_DATA. See files.py
+    seed      of the draws of "fixed" and "fresh"; the splits don't depend on it
+    download  False never touches the network
+
+    Raises ValueError for an unknown name, for levels and binarization that don't fit the data or each other, and for a
+    file that isn't what it should be; DataNotFoundError (a FileNotFoundError) when the files can't be had.
+    """
+    if name not in READERS:
+        raise ValueError(f"unknown dataset {name!r}: expected one of {', '.join(READERS)}")
+    maximum, read = READERS[name]
+    levels = _choose_levels(name, levels, binarize, own=maximum + 1)
+    drawn = binarize in ("fixed", "fresh")
+    splits = []
+    for stream, (images, labels) in enumerate(read(name, data_dir, download), start=1):
+        if drawn:
+            draw = functools.partial(draw_binary, images, maximum, seed, stream)
+            splits.append(Split(draw(epoch=0), labels, draw if binarize == "fresh" and stream == 1 else None))
+        else:
+            splits.append(Split(quantize(images, levels, maximum), labels))
+    return Dataset(name, *splits, levels, _describe(name, splits, levels, maximum, binarize, seed))
+
+
+def quantize(images, levels, maximum=255):
+    """Map uint8 pixels 0..maximum to levels 0..levels-1 by equal bins: floor(x * levels / (maximum + 1)), uint8.
+
+    With levels=2 and maximum=255 that is 1 where x >= 128; with levels = maximum + 1 it changes nothing. Raises
+    ValueError when levels is not an integer in 2..256, when the data has fewer levels, or when a pixel is above
+    `maximum`.
+    """
+    _check_levels("data", levels, own=maximum + 1)
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.max(initial=0) > maximum:
+        raise ValueError(f"pixels of type {images.dtype} up to {images.max(initial=0)}, expected uint8 up to {maximum}")
+    bins = (np.arange(maximum + 1) * levels // (maximum + 1)).astype(np.uint8)  # the level of every possible pixel
+    return bins[images]
+
+
+def draw_binary(images, maximum, seed, stream, epoch):
+    """Draw each pixel: 1 with probability x / maximum, else 0. The same (seed, stream, epoch) gives the same images.
+
+    `stream` is 1, 2, 3 for training, validation and test, so that no two splits share their random numbers. A whole
+    number drawn from 0..maximum-1 is below x with exactly that probability, in a byte a pixel where a float takes
+    eight.
+    """
+    random = np.random.default_rng([seed, stream, epoch])
+    return (random.integers(0, maximum, images.shape, np.uint8) < images).view(np.uint8)
+
+
+def _choose_levels(name, levels, binarize, own):
+    """The number of levels that `levels` and `binarize` ask for, checked against the `own` levels of the data."""
+    if binarize not in (None, "threshold", "fixed", "fresh"):
+        raise ValueError(f"binarize={binarize!r}: expected None, 'threshold', 'fixed' or 'fresh'")
+    if binarize is not None and own == 2:
+        raise ValueError(f"binarize={binarize!r}: {name} is binary already, expected None")
+    if binarize is not None and levels not in (None, 2):
+        raise ValueError(f"binarize={binarize!r} gives 2 levels, which contradicts levels={levels!r}")
+    if levels is None:
+        return own if binarize is None else 2
+    return _check_levels(name, levels, own)
+
+
+def _check_levels(name, levels, own):
+    if not isinstance(levels, numbers.Integral) or not 2 <= levels <= 256:
+        raise ValueError(f"levels={levels!r}: expected an integer in 2..256")
+    if levels > own:
+        raise ValueError(f"levels={levels}: {name} has only {own} levels of its own, expected at most that many")
+    return int(levels)
+
+
+def _describe(name, splits, levels, maximum, binarize, seed):
+    """One line: size, levels, how they came about, and the sizes of the splits."""
+    height, width, channels = splits[0].images.shape[1:]
+    if binarize == "fixed":
+        how = f"drawn once with P(1) = x/{maximum}, seed {seed}"
+    elif binarize == "fresh":
+        how = (f"drawn with P(1) = x/{maximum}, seed {seed}: training images anew in every epoch, "
+               "validation and test once")
+    elif levels == maximum + 1:
+        how = "as in the files"
+    elif levels == 2:
+        how = f"threshold, 1 where x >= {maximum // 2 + 1} of {maximum}"
+    else:
+        how = f"equal bins of 0..{maximum}"
+    sizes = " / ".join(f"{len(split):,}" for split in splits)
+    return f"{name}, {height}x{width}x{channels}, {levels} levels ({how}), {sizes} images to train / validate / test"
