@@ -125,6 +125,7 @@ class Layer:
         """A twin that shares the parameters but has gradients, caches and memories of its own: one for each thread."""
         twin = copy.copy(self)
         twin.cache = None
+        twin.params = dict(self.params)
         twin.grads = {name: xp.zeros_like(param) for name, param in self.params.items()}
         for name, value in vars(self).items():
             if isinstance(value, Layer):

@@ -1,0 +1,95 @@
+"""Lesson: train a PixelCNN, read its bits per dimension, and look at what it draws.
+
+    python examples/train_pixelcnn.py --data digits               8x8 digits that come with tinyar, no network
+    python examples/train_pixelcnn.py                             MNIST in 256 levels (or digits, if it can't be had)
+    python examples/train_pixelcnn.py --data mnist --levels 2     MNIST in black and white, threshold 128
+    python examples/train_pixelcnn.py --resume                    go on with the latest run
+
+What to expect of each, in bits per dimension and minutes, stands in the README's table. Writes to runs/pixelcnn-<data>/: model.npz
+(the best weights), training.npz (to resume), history.csv, curve.png, samples.png, masks.png, and drawing.gif with --gif.
+"""
+
+import argparse
+import math
+import sys
+
+from tinyar import backend, data, layers, models, plotting, sampling, training
+from tinyar.files import run_folder
+from tinyar.optim import cosine
+
+EPOCHS = {"digits": 20}  # 5 for the larger datasets
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="digits, mnist, fashion-mnist, binarized-mnist (default: mnist, or digits)")
+    parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    parser.add_argument("--levels", type=int, help="2 to 256 levels a pixel (default: the data's own)")
+    parser.add_argument("--binarize", help="threshold, fixed or fresh: black and white")
+    parser.add_argument("--channels", type=int, default=64, help="features a pixel (64)")
+    parser.add_argument("--blocks", type=int, default=5, help="residual blocks (5)")
+    parser.add_argument("--kernel-size", type=int, default=7, help="odd; of the masked convolutions in the blocks (7)")
+    parser.add_argument("--no-layer-norm", action="store_true", help="leave out LayerNorm")
+    parser.add_argument("--no-residual", action="store_true", help="leave out the residual connections")
+    parser.add_argument("--epochs", type=int, help="20 for digits, else 5")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate at its height; it falls by a cosine (0.002)")
+    parser.add_argument("--patience", type=int, help="stop after so many epochs without a better validation figure")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="cores to use (default: TINYAR_THREADS, or all)")
+    parser.add_argument("--out", help="folder to write to (default: runs/pixelcnn-<data>, a new one each time)")
+    parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
+    parser.add_argument("--samples", type=int, default=64, help="images to draw at the end (64)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 draws likelier, less varied images")
+    parser.add_argument("--gif", action="store_true", help="film the drawing")
+    return parser.parse_args()
+
+
+def load_data(args):
+    """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had."""
+    options = dict(levels=args.levels, binarize=args.binarize, data_dir=args.data_dir, seed=args.seed)
+    if args.data:
+        return data.load(args.data, **options)
+    try:
+        return data.load("mnist", **options)
+    except data.DataNotFoundError:
+        print("MNIST is neither here nor to be had (no network?), so this trains on the digits that come with tinyar.")
+        return data.load("digits", **options)
+
+
+def main():
+    args = parse_arguments()
+    dataset = load_data(args)
+    folder = run_folder(f"pixelcnn-{dataset.name}", args.out, args.resume)
+    model = models.PixelCNN(levels=dataset.levels, channels=args.channels, blocks=args.blocks, kernel_size=args.kernel_size,
+                            layer_norm=not args.no_layer_norm, residual=not args.no_residual, seed=args.seed)
+    print(f"data:  {dataset.description}")
+    print(f"model: PixelCNN, {model.count_parameters():,} parameters, computed by {backend.name}")
+
+    epochs = args.epochs or EPOCHS.get(dataset.name, 5)
+    updates = epochs * -(-len(dataset.train) // args.batch_size)
+    history = training.fit(model, dataset.train, dataset.validation, epochs=epochs, batch_size=args.batch_size,
+                           lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
+                           patience=args.patience, threads=args.threads, seed=args.seed, out=folder, resume=args.resume,
+                           progress=True)
+    if history.interrupted:
+        sys.exit(f"stopped and saved; go on with the same command and --resume --out {folder}")
+    print(f"test:  {training.evaluate(model, dataset.test.images, args.threads):.4f} bits/dim on {len(dataset.test):,} images "
+          f"that training never saw, {dataset.levels} levels (knowing nothing costs {math.log2(dataset.levels):.2f})")
+
+    film = plotting.Film(dataset.levels) if args.gif else None
+    samples = sampling.sample(model, args.samples, dataset.image_shape, temperature=args.temperature, seed=args.seed,
+                              progress=True, watch=film)
+    plotting.save_samples(folder / "samples.png", samples, dataset.test.images[:args.samples], dataset.levels)
+    first, second = [layer for _, layer in model.layers() if isinstance(layer, layers.MaskedConv2d)][:2]
+    plotting.save_masks(folder / "masks.png", {"first layer, mask A": first, "second convolution, mask B": second})
+    if film:
+        film.save(folder / "drawing.gif")
+    print("wrote: " + ", ".join(sorted(str(path) for path in folder.iterdir())))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, ArithmeticError) as error:
+        sys.exit(f"train_pixelcnn.py: {error}")

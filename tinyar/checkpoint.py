@@ -1,0 +1,123 @@
+"""Models and states of training in one file, a NumPy .npz without pickles.
+
+The file holds arrays only. Names that start with "model/" are the parameters, by their dotted names; those that start with
+"state/" are whatever else was saved (the optimizer's moments, averages, ...). One more array, "header", is text in JSON: the
+version of the format, the model's class and options, and the part of the state that isn't arrays.
+
+A checkpoint is written to a temporary name, flushed and renamed, so a kill at any instant leaves the last good one. Loading
+checks everything before it touches anything, and never runs code from the file.
+"""
+
+import json
+import zipfile
+
+import numpy as np
+
+from tinyar import models
+from tinyar.backend import to_host, xp
+from tinyar.files import atomic_write
+
+VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """The file isn't a checkpoint that can be used here; the message says what was found and what was expected."""
+
+
+def save(path, model, state=None):
+    """Write the model, its class and options, and a state: nested dicts of arrays, numbers, texts, lists, None.
+
+    Raises OSError when the folder can't be written to; an older file at `path` is then left as it was.
+    """
+    arrays = {f"model/{name}": to_host(param) for name, param, _ in model.parameters()}
+    plain = pack(state or {}, "state", arrays)
+    header = {"format": "tinyar", "version": VERSION, "model": type(model).__name__, "config": model.config, "state": plain}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def load(path, model=None):
+    """Read a checkpoint: (model, state). Builds the model from the file, or fills the one given, which must be of the same make.
+
+    Raises FileNotFoundError when there is no such file, and CheckpointError when it is truncated or damaged, no checkpoint of
+    tinyar, of another version, holds pickles, or belongs to another model than the one given; that model is then unchanged.
+    """
+    header, arrays = read(path)
+    if model is None:
+        model = build(path, header)
+    elif (type(model).__name__, plain_json(model.config)) != (header["model"], header["config"]):
+        theirs = describe(header["model"], header["config"])
+        raise CheckpointError(f"{path}: this checkpoint is of another model: expected {describe_model(model)}, found {theirs}")
+    params = {name: param for name, param, _ in model.parameters()}
+    found = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
+    if params.keys() != found.keys():
+        raise CheckpointError(f"{path}: parameters differ from the model's: {sorted(params.keys() ^ found.keys())[:5]}")
+    for name, param in params.items():
+        if found[name].shape != param.shape:
+            raise CheckpointError(f"{path}: {name} has shape {found[name].shape}, expected {param.shape}")
+    state = unpack(header["state"], "state", arrays)
+    for name, param in params.items():
+        param[...] = xp.asarray(found[name])
+    return model, state
+
+
+def read(path):
+    """The header, checked for format and version, and all arrays of the file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(bytes(arrays.pop("header")))
+        if header["format"] != "tinyar":
+            raise ValueError(f"format {header['format']!r}")
+        version = header["version"]
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar (truncated, damaged, or another kind of file): "
+                              f"{error}") from error
+    if version != VERSION:
+        raise CheckpointError(f"{path}: checkpoint of version {version}, this tinyar reads version {VERSION}")
+    return header, arrays
+
+
+def build(path, header):
+    """A new model of the class and options in the header."""
+    if header["model"] not in models.__all__:
+        raise CheckpointError(f"{path}: holds a {header['model']!r}; this tinyar knows {', '.join(models.__all__)}")
+    try:
+        return getattr(models, header["model"])(**header["config"])
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: no {header['model']} can be built with its options {header['config']}: {error}") from error
+
+
+def pack(value, path, arrays):
+    """`value` with its arrays moved into the dict `arrays`, under their path; in their place stands {"array": path}."""
+    if isinstance(value, dict):
+        return {key: pack(item, f"{path}/{key}", arrays) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, xp.ndarray)):
+        arrays[path] = to_host(value)
+        return {"array": path}
+    return value
+
+
+def unpack(value, path, arrays):
+    """The inverse of pack."""
+    if isinstance(value, dict):
+        if value == {"array": path}:
+            return arrays[path]
+        return {key: unpack(item, f"{path}/{key}", arrays) for key, item in value.items()}
+    return value
+
+
+def plain_json(value):
+    """As JSON would give it back: tuples as lists."""
+    return json.loads(json.dumps(value))
+
+
+def describe_model(model):
+    return describe(type(model).__name__, plain_json(model.config))
+
+
+def describe(name, config):
+    return f"{name}({', '.join(f'{key}={value}' for key, value in config.items())})"

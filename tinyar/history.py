@@ -1,0 +1,53 @@
+"""What a training run has to tell: one row an epoch, as a list, as CSV, as a curve."""
+
+import csv
+import pathlib
+from dataclasses import dataclass, field
+
+from tinyar import plotting
+from tinyar.files import atomic_write
+
+COLUMNS = ("epoch", "updates", "train_bits_per_dim", "validation_bits_per_dim", "learning_rate", "seconds")
+
+
+@dataclass
+class History:
+    """The rows of a run (dicts with the keys of COLUMNS), its best epoch, and why it ended.
+
+    train_bits_per_dim is the mean over the epoch's batches, each measured before its update; validation_bits_per_dim is measured
+    after the epoch, with the averaged weights if there are any (None without validation images). seconds counts from the
+    start, across interruptions, without the time between them.
+    """
+
+    rows: list = field(default_factory=list)
+    best_epoch: int = None
+    interrupted: bool = False
+    stopped_early: bool = False
+
+    @property
+    def best_bits_per_dim(self):
+        """The lowest validation bits/dim, None if there was no validation."""
+        return None if self.best_epoch is None else self.rows[self.best_epoch - 1]["validation_bits_per_dim"]
+
+    def add(self, row):
+        """Append an epoch's row; True if its weights are the ones to keep: the best so far (NaN never is), or not measured."""
+        value, best = row["validation_bits_per_dim"], self.best_bits_per_dim
+        self.rows.append(row)
+        if value is None:
+            return True
+        improved = value == value if best is None else value < best
+        if improved:
+            self.best_epoch = row["epoch"]
+        return improved
+
+    def epochs_since_best(self):
+        """How many epochs have passed since the best one (since the start, while there is none)."""
+        return len(self.rows) - (self.best_epoch or 0)
+
+    def save(self, folder):
+        """Write history.csv and curve.png into the folder."""
+        with atomic_write(pathlib.Path(folder) / "history.csv") as path, open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        plotting.save_curve(pathlib.Path(folder) / "curve.png", self.rows)

@@ -1,0 +1,95 @@
+"""One batch on all cores: data parallelism over threads.
+
+NumPy lets go of Python's lock inside its kernels, so threads do run side by side. Each has a replica of the model: the same
+parameters, gradients of its own. The batch is cut into micro-batches, and thread t takes micro-batches t, t + threads, ...; at
+the end the gradients are added up, always in the same order. So results depend on the number of threads only through
+rounding, and are equal bit for bit when it is the same.
+
+Why micro-batches? Layers pass over their feature maps many times (multiply, add a bias, compare with 0, ...), and a pass over a
+map that lies in the core's cache is several times faster than one over main memory. The maps of a whole batch never fit: 128
+images of 28x28 with 64 channels are 26 MB a map, and a core's cache (L2) is about 1 MB. So a micro-batch has as many
+images as let one map lie in the cache, here five, and at least two.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device
+
+CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
+
+
+class Workers:
+    """A model and its replicas, one for each thread; use it as a context: `with Workers(model, threads) as workers:`."""
+
+    def __init__(self, model, threads=None):
+        self.threads = checked_threads(threads)
+        self.model = model
+        self.replicas = [model] + [model.replica() for _ in range(self.threads - 1)]
+
+    def __enter__(self):
+        keep_freed_memory()
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.blas = one_blas_thread()
+        self.blas.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.blas.__exit__(*error)
+        self.pool.shutdown()
+
+    def gradient(self, images):
+        """Set model.grads to the gradient of the mean nats per sub-pixel of the batch; returns that mean, not fetched yet.
+
+        images (batch, height, width, channels), integers on the host.
+        """
+        def work(replica, parts):
+            replica.zero_grads()
+            total = 0.0
+            for part in parts:
+                x, share = to_device(part), len(part) / len(images)
+                loss, doutputs = replica.loss(replica.forward(x), x)
+                doutputs *= share
+                replica.backward(doutputs, need_dx=False)
+                total = total + loss * share
+            return total
+
+        total = sum(self.each(work, images))
+        for replica in self.replicas[1:]:
+            for (_, _, grad), (_, _, addend) in zip(self.model.parameters(), replica.parameters()):
+                grad += addend
+        return total
+
+    def nats(self, images):
+        """The mean nats per sub-pixel of the images, without gradients: a Python float, the sum taken in float64."""
+        def work(replica, parts):
+            return [replica.likelihood.nats(replica(x), x).sum(dtype="float64") for x in map(to_device, parts)]
+
+        return float(sum(sum(sums) for sums in self.each(work, images))) / images.size
+
+    def each(self, work, images):
+        """The results of work(replica, its micro-batches), in the order of the threads."""
+        size = micro_batch_size(self.model, images)
+        parts = [images[i:i + size] for i in range(0, len(images), size)]
+        if self.threads == 1:
+            return [work(self.model, parts)]
+        return list(self.pool.map(work, self.replicas, [parts[t::self.threads] for t in range(self.threads)]))
+
+
+def micro_batch_size(model, images):
+    """How many images at a time: a feature map of the widest layer should fit into a core's cache; on a GPU, all."""
+    if on_gpu:
+        return len(images)
+    widest = max((param.shape[-1] for _, param, _ in model.parameters()), default=1)
+    map_bytes = images.shape[1] * images.shape[2] * widest * 4
+    return min(len(images), max(2, CACHE_BYTES // map_bytes))
+
+
+def checked_threads(threads):
+    """The number of threads to use: the default of the machine for None. Raises ValueError for less than 1."""
+    if threads is None:
+        return default_threads()
+    if not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError(f"threads: expected a whole number of at least 1, got {threads!r}")
+    return int(threads)

@@ -1,0 +1,110 @@
+"""All that changes while a model is trained, and how it gets to disk and back."""
+
+import contextlib
+import pathlib
+import time
+from dataclasses import asdict, dataclass
+
+from tinyar import checkpoint
+from tinyar.history import History
+from tinyar.losses import bits_per_dim
+from tinyar.optim import copy_arrays
+
+
+@dataclass
+class Progress:
+    """Where a run stands: updates in all, images seen in this epoch, and what they cost so far."""
+
+    epoch: int = 1
+    updates: int = 0
+    images: int = 0  # seen in this epoch
+    nats: float = 0.0  # mean nats per sub-pixel, summed over those images
+    seconds: float = 0.0
+
+
+class Run:
+    """A model, its optimizer and averaged weights, and the folder in which the run is kept.
+
+    model.npz has the best averaged weights so far: the file to draw with. training.npz has the latest weights and everything
+    else that resuming needs. model.npz is written first, so after a kill between the two the last epoch is just done again.
+    """
+
+    def __init__(self, model, optimizer, average, options, folder, save_every):
+        self.model, self.optimizer, self.average, self.save_every = model, optimizer, average, save_every
+        self.options = checkpoint.plain_json(options)
+        self.folder = None if folder is None else pathlib.Path(folder)
+        self.progress, self.history = Progress(), History()
+        self.best = None  # a copy of the best weights, by name
+
+    def open(self, resume):
+        """Make sure that the folder can be written to, and take up the run that lies there if it is to be resumed."""
+        self.started = time.perf_counter()
+        if self.folder is None:
+            return
+        path = self.folder / "training.npz"
+        if path.exists() and not resume:
+            raise FileExistsError(f"{self.folder} holds a training run already: resume it, or choose another folder")
+        if path.exists():
+            self.load(path)
+            self.started -= self.progress.seconds
+        self.history.save(self.folder)
+
+    def load(self, path):
+        """Take up the run saved at `path`. Raises CheckpointError, nothing changed, if it is of another model or options."""
+        _, state = checkpoint.load(path)
+        differing = [key for key in self.options if state["options"][key] != self.options[key]]
+        if differing:
+            raise checkpoint.CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
+                f"{key} was {state['options'][key]}, now {self.options[key]}" for key in differing))
+        checkpoint.load(path, self.model)
+        self.optimizer.load_state(state["optimizer"])
+        if self.average:
+            self.average.load_state(state["average"])
+        self.progress, self.history = Progress(**state["progress"]), History(**state["history"])
+        if self.history.rows:
+            best, _ = checkpoint.load(self.folder / "model.npz")
+            self.best = {name: param for name, param, _ in best.parameters()}
+
+    def count_update(self):
+        """An update was made: move on, and save everything now and then."""
+        at = self.progress
+        at.updates += 1
+        at.seconds = time.perf_counter() - self.started
+        if at.updates % self.save_every == 0:
+            self.save()
+
+    def save(self):
+        """Write training.npz, if there is a folder to write to."""
+        if self.folder is not None:
+            self.progress.nats = float(self.progress.nats)
+            state = {"options": self.options, "progress": asdict(self.progress), "optimizer": self.optimizer.state(),
+                     "average": self.average.state() if self.average else None,
+                     "history": {"rows": self.history.rows, "best_epoch": self.history.best_epoch}}
+            checkpoint.save(self.folder / "training.npz", self.model, state)
+
+    def averaged(self):
+        """A context in which the model has the averaged weights, if there are any."""
+        return self.average.applied() if self.average else contextlib.nullcontext()
+
+    def end_epoch(self, measure):
+        """Measure the averaged weights by measure() -> bits/dim or None, keep them if they are the best, save everything."""
+        at = self.progress
+        with self.averaged():
+            validation = measure()
+            at.seconds = time.perf_counter() - self.started
+            improved = self.history.add({
+                "epoch": at.epoch, "updates": at.updates, "train_bits_per_dim": bits_per_dim(float(at.nats) / at.images),
+                "validation_bits_per_dim": validation, "learning_rate": self.optimizer.learning_rate(), "seconds": at.seconds})
+            if improved:
+                self.best = {name: param.copy() for name, param, _ in self.model.parameters()}
+                if self.folder is not None:
+                    checkpoint.save(self.folder / "model.npz", self.model, {"history": {"rows": self.history.rows}})
+        self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds)
+        self.save()
+        if self.folder is not None:
+            self.history.save(self.folder)
+
+    def restore_best(self):
+        """Give the model the best weights of the run."""
+        if self.best:
+            copy_arrays(self.best, {name: param for name, param, _ in self.model.parameters()})

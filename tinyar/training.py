@@ -1,0 +1,184 @@
+"""The training loop, the same for every model.
+
+For each batch: set the gradients to zero, go forward, take the loss, go backward (all four in `Workers.gradient`, spread
+over the cores), and let the optimizer step: see `train_epoch`. Around it `fit` measures held-out images after every epoch, keeps
+the best weights, stops early, and survives Ctrl-C and kill -9: a resumed run ends bit for bit like an unbroken one.
+
+The order of the images in an epoch is a function of (seed, epoch) alone, and a learning-rate schedule one of the
+number of updates, so neither has a state to save.
+"""
+
+import math
+import signal
+import threading
+import zlib
+
+import numpy as np
+from tqdm import tqdm
+
+from tinyar.backend import on_gpu, to_device, to_host, xp
+from tinyar.losses import bits_per_dim
+from tinyar.optim import Adam, WeightAverage, clip_global_norm
+from tinyar.parallel import Workers, checked_threads
+from tinyar.run import Run
+
+FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it is done every so many updates
+
+
+class NonFiniteError(FloatingPointError):
+    """The loss became infinite or NaN; the message names the update and the layer where it began."""
+
+
+def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, clip=None, average=0.999, patience=None,
+        threads=None, seed=0, out=None, resume=False, save_every=200, progress=False):
+    """Train a model by Adam on the mean nats per sub-pixel; returns a History.
+
+    train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
+                        `for_epoch` may draw them anew for each epoch
+    lr                  a learning rate, or a schedule: a function of the update's number, 1, 2, ... (tinyar.optim)
+    clip                limit of the global norm of the gradients, None for none
+    average             decay of the averaged weights (tinyar.optim.WeightAverage), None for none
+    patience            stop after so many epochs in a row that bring no better validation bits/dim, None for never
+    threads             cores to use (default: TINYAR_THREADS, or all)
+    out                 folder for model.npz (the best weights so far), training.npz (all that resuming needs), history.csv
+                        and curve.png; None writes nothing
+    resume              go on with the run in `out`, or begin if there is none yet; `epochs` may be larger than before
+    save_every          updates between two savings within an epoch; each epoch's end saves too
+    progress            show bars and a line an epoch
+
+    At the end the model has the best (averaged) weights; without validation images, the last averaged ones. Ctrl-C ends the run
+    after the update at hand, saved, and the model has the latest weights; a second Ctrl-C ends it at once.
+
+    Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume is False,
+    checkpoint.CheckpointError when it holds another run than this one, OSError when it can't be written, NonFiniteError.
+    """
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every), ("patience", patience or 1)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    if patience and validation is None:
+        raise ValueError("patience: stopping early needs validation images")
+    draw_epoch = getattr(train, "for_epoch", lambda epoch: train)
+    check_images(model, "train", draw_epoch(0))
+    if validation is not None:
+        validation = getattr(validation, "images", validation)
+        check_images(model, "validation", validation)
+    options = {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, "images": fingerprint(draw_epoch(0)),
+               "lr": [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]}
+
+    run = Run(model, Adam(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every)
+    run.open(resume)
+    history = run.history
+    with Workers(model, checked_threads(threads)) as workers, Interrupt() as interrupt:
+        while run.progress.epoch <= epochs and not (patience and history.epochs_since_best() >= patience):
+            images = draw_epoch(run.progress.epoch - 1)
+            with tqdm(desc=f"epoch {run.progress.epoch}/{epochs}", total=len(images), initial=run.progress.images,
+                      unit=" images", disable=not progress) as bar:
+                train_epoch(run, workers, images, interrupt, bar)
+            if run.progress.images == len(images):
+                run.end_epoch(lambda: None if validation is None else bits_per_dim(workers.nats(validation)))
+                if progress:
+                    tqdm.write(describe(history.rows[-1]))
+            if interrupt.asked:
+                run.save()
+                history.interrupted = True
+                return history
+    history.stopped_early = run.progress.epoch <= epochs
+    run.restore_best()
+    return history
+
+
+def train_epoch(run, workers, images, interrupt, bar):
+    """Train to the end of the run's current epoch, or until it is interrupted."""
+    at, batch_size, clip = run.progress, run.options["batch_size"], run.options["clip"]
+    order = np.random.default_rng([run.options["seed"], at.epoch]).permutation(len(images))
+    while at.images < len(images) and not interrupt.asked:
+        batch = images[order[at.images:at.images + batch_size]]
+        loss = workers.gradient(batch)
+        at.nats = at.nats + loss.astype(xp.float64) * len(batch)
+        at.images += len(batch)
+        if (at.updates + 1) % FETCH_EVERY == 0 or at.images == len(images):
+            at.nats = float(at.nats)
+            if not math.isfinite(at.nats):
+                raise NonFiniteError(f"the loss isn't finite any more at update {at.updates + 1} (epoch {at.epoch}): "
+                                     f"{first_non_finite(run.model, batch)}; try a smaller learning rate, or clip the gradients")
+            bar.set_postfix_str(f"{bits_per_dim(at.nats / at.images):.4f} bits/dim", refresh=False)
+        if clip is not None:
+            clip_global_norm(run.model, clip)
+        run.optimizer.step()
+        if run.average:
+            run.average.update()
+        run.count_update()
+        bar.update(len(batch))
+
+
+def evaluate(model, images, threads=None):
+    """The mean bits per dimension that images (N, height, width, channels) cost under the model: a Python float."""
+    check_images(model, "images", images)
+    with Workers(model, threads) as workers:
+        return bits_per_dim(workers.nats(images))
+
+
+def check_images(model, name, images):
+    """Raise ValueError unless `images` are what the model is made for; named `name` in the message."""
+    if not isinstance(images, np.ndarray) or images.dtype.kind not in "iu":
+        raise ValueError(f"{name}: expected a NumPy array of integers, got {getattr(images, 'dtype', type(images).__name__)}")
+    if images.ndim != 4 or images.size == 0 or images.shape[3] != model.image_channels:
+        raise ValueError(f"{name}: expected images (N, height, width, {model.image_channels}), got shape {images.shape}")
+    if not 0 <= images.min() <= images.max() < model.levels:
+        raise ValueError(f"{name}: expected levels 0 .. {model.levels - 1}, got {images.min()} .. {images.max()}")
+
+
+def fingerprint(images):
+    """Shape and checksum: by these a resumed run knows that it has the same images."""
+    return [*images.shape, zlib.crc32(np.ascontiguousarray(images))]
+
+
+def first_non_finite(model, images):
+    """Say where infinities or NaNs begin: the first parameter that has them, or else the first layer whose output has them."""
+    for name, param, _ in model.parameters():
+        if not np.isfinite(to_host(param)).all():
+            return f"parameter {name} isn't finite"
+    twin, found = model.replica(), []
+
+    def watched(path, forward):
+        def forward_and_look(x):
+            y = forward(x)
+            if not np.isfinite(to_host(y)).all():
+                found.append(path)
+            return y
+        return forward_and_look
+
+    for path, layer in twin.layers():
+        if not list(layer.children()):
+            layer.forward = watched(f"{path} ({type(layer).__name__})", layer.forward)
+    twin.forward(to_device(images))
+    return f"first in the output of layer {found[0]}" if found else "first in the loss itself"
+
+
+def describe(row):
+    """One line about an epoch."""
+    validation = row["validation_bits_per_dim"]
+    held_out = "" if validation is None else f", held out {validation:.4f}"
+    return f"epoch {row['epoch']}: train {row['train_bits_per_dim']:.4f}{held_out} bits/dim, {row['seconds']:.0f} s"
+
+
+class Interrupt:
+    """A context in which the first Ctrl-C only sets `asked`, so that the loop can stop between two updates; a second one stops.
+
+    Signals reach the main thread alone, so elsewhere it does nothing.
+    """
+
+    def __enter__(self):
+        self.asked = False
+        self.in_main_thread = threading.current_thread() is threading.main_thread()
+        if self.in_main_thread:
+            self.previous = signal.signal(signal.SIGINT, self.ask)
+        return self
+
+    def ask(self, signum, frame):
+        self.asked = True
+        signal.signal(signal.SIGINT, self.previous)
+
+    def __exit__(self, *error):
+        if self.in_main_thread:
+            signal.signal(signal.SIGINT, self.previous)
