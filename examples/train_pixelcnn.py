@@ -79,7 +79,7 @@ def main():
 
     film = plotting.Film(dataset.levels) if args.gif else None
     samples = sampling.sample(model, args.samples, dataset.image_shape, temperature=args.temperature, seed=args.seed,
-                              progress=True, watch=film)
+                              progress=True, watch=film.watch if film else None)
     plotting.save_samples(folder / "samples.png", samples, dataset.test.images[:args.samples], dataset.levels)
     first, second = [layer for _, layer in model.layers() if isinstance(layer, layers.MaskedConv2d)][:2]
     plotting.save_masks(folder / "masks.png", {"first layer, mask A": first, "second convolution, mask B": second})

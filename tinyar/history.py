@@ -45,9 +45,10 @@ class History:
         return len(self.rows) - (self.best_epoch or 0)
 
     def save(self, folder):
-        """Write history.csv and curve.png into the folder."""
+        """Write history.csv into the folder, and curve.png once there is a point to draw."""
         with atomic_write(pathlib.Path(folder) / "history.csv") as path, open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        plotting.save_curve(pathlib.Path(folder) / "curve.png", self.rows)
+        if self.rows:
+            plotting.save_curve(pathlib.Path(folder) / "curve.png", self.rows)

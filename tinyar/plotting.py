@@ -21,7 +21,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from tinyar.backend import to_device, to_host, xp
+from tinyar.backend import one_blas_thread, to_device, to_host, xp
 from tinyar.files import atomic_write
 
 # Colours that stay apart for colour-blind readers: Okabe & Ito 2008, "Color Universal Design".
@@ -67,7 +67,7 @@ def save_image(path, array, scale=None):
 
 def save_samples(path, samples, real, levels):
     """Write drawn and real images (N, height, width, channels) as two grids side by side, under the titles that say which is which."""
-    pictures = [large_grid(images, levels) for images in (samples, real)]
+    pictures = [enlarge(grid(images, levels)) for images in (samples, real)]
     margin, head = 15, 40
     height = head + max(len(picture) for picture in pictures) + margin
     width = margin + sum(picture.shape[1] + margin for picture in pictures)
@@ -116,7 +116,7 @@ class Film:
             raise ValueError("the film is empty: pass film.watch to sample(..., watch=film.watch) first")
         if not 0 < seconds < math.inf:
             raise ValueError(f"seconds: expected a number above 0, got {seconds!r}")
-        pictures = [Image.fromarray(large_grid(frame, self.levels)) for frame in self.frames]
+        pictures = [Image.fromarray(enlarge(grid(frame, self.levels))) for frame in self.frames]
         if self.frames[0].shape[3] == 1:
             pictures = [picture.convert("L") for picture in pictures]
         else:  # a GIF holds 256 colours: those of the finished images, for all frames
@@ -176,30 +176,33 @@ def save_masks(path, layers):
     """Write which taps of masked convolutions live: a grid of taps for each, 1 live, 0 masked.
 
     layers    {title: MaskedConv2d}. Where only some pairs of channels live, as in the centre of a layer with colours, the tap shows
-              them: inputs from top to bottom, outputs from left to right
+              which: inputs from top to bottom, outputs from left to right; their share is written below
     """
     if not layers:
         raise ValueError("layers: expected at least one {title: layer}, got none")
     columns = len(layers) if len(layers) <= 3 else math.isqrt(len(layers) - 1) + 1
-    figure = Figure(figsize=(3.6 * columns, 4 * -(-len(layers) // columns)), layout="constrained")
+    rows = -(-len(layers) // columns)
+    figure = Figure(figsize=(3.6 * columns, 4 * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.15, h_pad=0.15)
-    colors = LinearSegmentedColormap.from_list("live", [PALE, BLUE])
     for place, (title, layer) in enumerate(layers.items(), start=1):
-        pairs = live_pairs(layer)
-        k = len(pairs)
-        axes = figure.add_subplot(-(-len(layers) // columns), columns, place, title=title, xticks=[], yticks=[])
-        for i, j in np.ndindex(k, k):
-            share = pairs[i, j].mean()
-            axes.imshow(pairs[i, j], cmap=colors, vmin=0, vmax=1, extent=(j - 0.5, j + 0.5, i + 0.5, i - 0.5))
-            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="white", linewidth=2))
-            if share in (0, 1):
-                axes.text(j, i, f"{share:.0f}", ha="center", va="center", color="white" if share else "black")
-            else:
-                axes.set_xlabel(f"{share:.2f} of the pairs live at the centre:\nfrom (down) to (across)")
-        axes.add_patch(Rectangle((k // 2 - 0.5, k // 2 - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
-        axes.set(xlim=(-0.55, k - 0.45), ylim=(k - 0.45, -0.55))
-        axes.spines[:].set_visible(False)
+        draw_mask(figure.add_subplot(rows, columns, place, title=title, xticks=[], yticks=[]), live_pairs(layer))
     save_figure(path, figure)
+
+
+def draw_mask(axes, pairs):
+    """Draw the taps of pairs (kernel, kernel, in, out), of 1 and 0, as a grid of squares with the centre framed."""
+    k, _, inputs, outputs = pairs.shape
+    axes.imshow(pairs.transpose(0, 2, 1, 3).reshape(k * inputs, k * outputs), interpolation="nearest", vmin=0, vmax=1,
+                cmap=LinearSegmentedColormap.from_list("live", [PALE, BLUE]), extent=(-0.5, k - 0.5, k - 0.5, -0.5))
+    for (i, j), share in np.ndenumerate(pairs.mean(axis=(2, 3))):
+        axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, edgecolor="white", linewidth=2))
+        if share in (0, 1):
+            axes.text(j, i, f"{share:.0f}", ha="center", va="center", color="white" if share else "black")
+        else:
+            axes.set_xlabel(f"{share:.2f} of the channel pairs live at the centre\n(down: inputs, across: outputs)")
+    axes.add_patch(Rectangle((k // 2 - 0.5, k // 2 - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=2))
+    axes.set(xlim=(-0.55, k - 0.45), ylim=(k - 0.45, -0.55))
+    axes.spines[:].set_visible(False)
 
 
 def receptive_field(model, height, width, at, channels=None):
@@ -222,12 +225,13 @@ def receptive_field(model, height, width, at, channels=None):
     size, levels = (4, height, width, channels), getattr(model, "levels", None)
     x = rng.integers(0, levels, size, dtype=np.uint8) if levels else rng.standard_normal(size)
     twin = copy.deepcopy(model).astype(xp.float64)  # forward may move things that a replica shares, an average or a codebook
-    y = twin.forward(to_device(x))
-    if y.shape[:3] != x.shape[:3]:
-        raise ValueError(f"{type(model).__name__}: expected an output (batch, height, width, ...) for images {x.shape}, got {y.shape}")
-    dy = np.zeros(y.shape)
-    dy[:, row, col] = rng.standard_normal(dy[:, row, col].shape)
-    dx = to_host(twin.backward(to_device(dy)))
+    with one_blas_thread():  # the products are small
+        y = twin.forward(to_device(x))
+        if y.shape[:3] != x.shape[:3]:
+            raise ValueError(f"{type(model).__name__}: expected an output for every pixel of images {x.shape}, got shape {y.shape}")
+        dy = np.zeros(y.shape)
+        dy[:, row, col] = rng.standard_normal(dy[:, row, col].shape)
+        dx = to_host(twin.backward(to_device(dy)))
     return np.abs(dx).sum(axis=3).max(axis=0)
 
 
@@ -251,7 +255,8 @@ def save_receptive_field(path, fields, at, blind=None):
     relative = {title: np.ma.masked_equal(field / (field.max() or 1), 0) for title, field in fields.items()}
     faintest = min((values.min() for values in relative.values() if values.count()), default=1)
     norm = LogNorm(10.0 ** max(-6, math.floor(math.log10(faintest) - 0.1)), 1)
-    figure = Figure(figsize=(max(6.5, 1.5 + 3.8 * len(fields)), 4.9), layout="constrained")
+    panel = min(3.8, 8.5 / len(fields))  # inches
+    figure = Figure(figsize=(max(6.5, 1.5 + panel * len(fields)), 1.1 + panel * min(2, height / width)), layout="constrained")
     all_axes = figure.subplots(1, len(fields), squeeze=False)[0]
     for axes, (title, values) in zip(all_axes, relative.items()):
         background = np.full((height, width, 3), to_rgb(PALE))
@@ -268,7 +273,7 @@ def save_receptive_field(path, fields, at, blind=None):
     if blind is not None:
         labels[2:3] = [(VERMILLION, "blind spot at any depth"), (SAND, "out of reach at this depth")]
     handles = [Patch(facecolor=color, edgecolor="black", linewidth=0.5, label=label) for color, label in labels]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(fields) == 1 else 5, frameon=False)
     save_figure(path, figure)
 
 
@@ -292,16 +297,8 @@ def enlarge(picture, scale=None):
     picture = np.asarray(picture)
     if picture.ndim != 3 or picture.shape[2] not in (1, 3) or picture.size == 0 or picture.dtype != np.uint8:
         raise ValueError(f"expected a picture (height, width, 1 or 3) of uint8, got {picture.dtype} of shape {picture.shape}")
-    if scale is None:
-        scale = min(8, -(-400 // min(picture.shape[:2])))
-    scale = check_whole("scale", scale, least=1)
+    scale = check_whole("scale", min(8, -(-400 // min(picture.shape[:2]))) if scale is None else scale, least=1)
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def large_grid(images, levels):
-    """The grid of images with each of their pixels enlarged as in `save_image`, and thin gaps of 2 pixels."""
-    scale = len(enlarge(grid(images, levels)[:, :, :1])) // len(grid(images, levels))
-    return grid(images.repeat(scale, axis=1).repeat(scale, axis=2), levels, gap=2)
 
 
 def checked_images(images, levels):

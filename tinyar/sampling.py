@@ -29,7 +29,7 @@ def sample(model, n, shape, *, temperature=1.0, known=None, mask=None, seed=0, p
     seed          equal seeds draw equal images: the random numbers depend neither on the mask nor on the backend
     progress      show a bar that counts rows
     watch         called as watch(row, col, images) after each pixel, with the images so far: for films of the drawing
-                  (`tinyar.plotting.Film`)
+                  (`tinyar.plotting.Film.watch`)
 
     Raises ValueError for sizes, temperatures, masks or known levels that don't fit, TypeError for a model that isn't causal.
     """

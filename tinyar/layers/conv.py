@@ -70,21 +70,24 @@ class MaskedConv2d(Layer):
         centre_weights = sum(inputs.stop * (outputs.stop - outputs.start) for _, inputs, outputs in self.centres)
         live = self.taps * in_channels + centre_weights / out_channels  # on average over the outputs
         std = (2 / max(live, 1)) ** 0.5
-        self.add_param("w", rng.standard_normal((self.taps, in_channels, out_channels)) * std)
+        if self.taps:  # a 1x1 kernel may have none but its centre, or none at all
+            self.add_param("w", rng.standard_normal((self.taps, in_channels, out_channels)) * std)
         self.add_param("b", np.zeros(out_channels))
         for name, inputs, outputs in self.centres:
             self.add_param(name, rng.standard_normal((inputs.stop, outputs.stop - outputs.start)) * std)
 
-    def kernel_rows(self, w):
-        """Row i of the kernel as a view of w: (taps in the row, in, out), for the m + 1 live rows; the last one is shorter."""
+    def kernel_rows(self, arrays):
+        """Yield (i, row i of the kernel) for the live rows, as views (taps in the row, in, out) of arrays["w"]; the last is shorter."""
         k = self.kernel_size
-        return [w[i * k:(i + 1) * k] for i in range(self.half + 1)]
+        for i in range(-(-self.taps // k)):
+            yield i, arrays["w"][i * k:(i + 1) * k]
 
     def dense_kernel(self):
         """The whole kernel (kernel, kernel, in, out), with zeros at the masked taps: to look at, and to compare with other code."""
         k, m = self.kernel_size, self.half
         dense = xp.zeros((k * k, self.in_channels, self.out_channels), dtype=self.dtype)
-        dense[:self.taps] = self.params["w"]
+        if self.taps:
+            dense[:self.taps] = self.params["w"]
         for name, inputs, outputs in self.centres:
             dense[k * m + m, inputs, outputs] = self.params[name]
         return dense.reshape(k, k, self.in_channels, self.out_channels)
@@ -97,10 +100,9 @@ class MaskedConv2d(Layer):
         expanded = expand_width(x, self.kernel_size, above=self.half)
         y = xp.empty((batch, height * width, self.out_channels), dtype=x.dtype)
         y[...] = self.params["b"]
-        for i, w in enumerate(self.kernel_rows(self.params["w"])):
-            if len(w):
-                window = shifted_rows(expanded, i, height)[..., :len(w) * self.in_channels]
-                y += xp.matmul(window, w.reshape(-1, self.out_channels))
+        for i, w in self.kernel_rows(self.params):
+            window = shifted_rows(expanded, i, height)[..., :len(w) * self.in_channels]
+            y += xp.matmul(window, w.reshape(-1, self.out_channels))
         for name, inputs, outputs in self.centres:
             y[..., outputs] += xp.matmul(x.reshape(batch, height * width, -1)[..., inputs], self.params[name])
         return y.reshape(batch, height, width, self.out_channels)
@@ -128,13 +130,12 @@ class MaskedConv2d(Layer):
         expanded = expand_width(dy, k, below=m)
         x_columns = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
         dx = xp.zeros((batch, height * width, self.in_channels), dtype=x.dtype)
-        for i, (w, dw) in enumerate(zip(self.kernel_rows(self.params["w"]), self.kernel_rows(self.grads["w"]))):
-            if len(w):
-                # y[r, c] += sum_j x[r + i - m, c + j - m] w[i, j]
-                window = shifted_rows(expanded, m - i, height)[..., (k - len(w)) * self.out_channels:]
-                dx += xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
-                products = xp.matmul(x_columns, window).sum(axis=0)  # (in, taps * out)
-                dw += products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
+        for (i, w), (_, dw) in zip(self.kernel_rows(self.params), self.kernel_rows(self.grads)):
+            # y[r, c] += sum_j x[r + i - m, c + j - m] w[i, j]
+            window = shifted_rows(expanded, m - i, height)[..., (k - len(w)) * self.out_channels:]
+            dx += xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
+            products = xp.matmul(x_columns, window).sum(axis=0)  # (in, taps * out)
+            dw += products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         return dx.reshape(x.shape)
 
     def backward_weights(self, x, dy):
@@ -142,10 +143,10 @@ class MaskedConv2d(Layer):
         batch, height, width, _ = x.shape
         expanded = expand_width(x, self.kernel_size, above=self.half)
         dy_pixels = dy.reshape(batch, height * width, -1)
-        for i, dw in enumerate(self.kernel_rows(self.grads["w"])):
-            if len(dw):
-                window = shifted_rows(expanded, i, height)[..., :len(dw) * self.in_channels]
-                dw += xp.matmul(window.swapaxes(1, 2), dy_pixels).sum(axis=0).reshape(dw.shape)
+        for i, dw in self.kernel_rows(self.grads):
+            # y[r, c] += sum_j x[r + i - m, c + j - m] w[i, j]
+            window = shifted_rows(expanded, i, height)[..., :len(dw) * self.in_channels]
+            dw += xp.matmul(window.swapaxes(1, 2), dy_pixels).sum(axis=0).reshape(dw.shape)
 
     # -- one pixel -----------------------------------------------------------------------------------------------------
 
