@@ -65,7 +65,7 @@ def load(path, model=None):
 def read(path):
     """The header, checked for format and version, and all arrays of the file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(bytes(arrays.pop("header")))
         if header["format"] != "tinyar":

@@ -61,7 +61,9 @@ def draw_pixel(model, pixel, keep, at, uniforms, temperature):
 
 
 def checked_shape(model, n, shape):
-    """(height, width), or a ValueError that says what is wrong with n or shape."""
+    """(height, width), or an error that says what is wrong with model, n or shape."""
+    if not hasattr(model, "color_passes"):
+        raise TypeError(f"{type(model).__name__} isn't a model that images can be drawn from: it has no order of colours")
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n: expected a whole number of images of at least 1, got {n!r}")
     shape = tuple(shape)

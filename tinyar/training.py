@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tinyar.backend import on_gpu, to_device, to_host, xp
 from tinyar.losses import bits_per_dim
 from tinyar.optim import Adam, WeightAverage, clip_global_norm
-from tinyar.parallel import Workers, checked_threads
+from tinyar.parallel import Workers
 from tinyar.run import Run
 
 FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it is done every so many updates
@@ -55,8 +55,11 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every), ("patience", patience or 1)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip: expected a limit above 0, got {clip!r}")
     if patience and validation is None:
         raise ValueError("patience: stopping early needs validation images")
+    workers = Workers(model, threads)
     draw_epoch = getattr(train, "for_epoch", lambda epoch: train)
     check_images(model, "train", draw_epoch(0))
     if validation is not None:
@@ -68,7 +71,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
     run = Run(model, Adam(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every)
     run.open(resume)
     history = run.history
-    with Workers(model, checked_threads(threads)) as workers, Interrupt() as interrupt:
+    with workers, Interrupt() as interrupt:
         while run.progress.epoch <= epochs and not (patience and history.epochs_since_best() >= patience):
             images = draw_epoch(run.progress.epoch - 1)
             with tqdm(desc=f"epoch {run.progress.epoch}/{epochs}", total=len(images), initial=run.progress.images,

@@ -1,0 +1,131 @@
+"""Optimizer, schedules, clipping, averaging: against published vectors and the formulas."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tinyar import optim
+from tinyar.backend import to_device, to_host, xp
+from tinyar.layer import Layer
+
+
+class Numbers(Layer):
+    """A layer that is nothing but parameters."""
+
+    def __init__(self, **params):
+        super().__init__()
+        for name, value in params.items():
+            self.add_param(name, np.array(value))
+        self.astype(xp.float64)
+
+    def set_grads(self, **grads):
+        for name, value in grads.items():
+            self.grads[name][...] = to_device(np.array(value, dtype=float))
+
+
+@pytest.mark.parametrize("gradients, expected", [
+    ((0.1, -0.2, 0.3), (0.999000000100, 0.999366103604, 0.999022862539)),
+    ((1e-5, 1e-5, 1e-5), (0.999000999001, 0.998001998002, 0.997002997003)),
+])
+def test_adam_vectors(gradients, expected):
+    model = Numbers(theta=[1.0])
+    adam = optim.Adam(model, lr=1e-3)
+    for gradient, theta in zip(gradients, expected):
+        model.set_grads(theta=[gradient])
+        adam.step()
+        assert float(model.params["theta"][0]) == pytest.approx(theta, abs=1e-12)
+
+
+def test_adam_does_not_mind_the_scale_of_gradients():
+    rng = np.random.default_rng(0)
+    models = [Numbers(theta=np.ones(5)) for _ in range(2)]
+    optimizers = [optim.Adam(model, lr=0.01, eps=0) for model in models]
+    for _ in range(10):
+        gradient = rng.standard_normal(5)
+        for model, adam, scale in zip(models, optimizers, (1, 1000)):
+            model.set_grads(theta=scale * gradient)
+            adam.step()
+    np.testing.assert_allclose(*(to_host(model.params["theta"]) for model in models), rtol=1e-12)
+
+
+def test_adam_goes_on_from_its_state():
+    rng, models = np.random.default_rng(0), [Numbers(a=np.ones(3), b=np.ones((2, 2))) for _ in range(2)]
+    unbroken, broken = (optim.Adam(model, lr=optim.exponential(0.1, 0.9)) for model in models)
+    for update in range(6):
+        gradients = dict(a=rng.standard_normal(3), b=rng.standard_normal((2, 2)))
+        if update == 3:
+            state = {"t": broken.t, **{key: {name: to_host(array).copy() for name, array in getattr(broken, key).items()}
+                                       for key in "mv"}}
+            broken = optim.Adam(models[1], lr=optim.exponential(0.1, 0.9))
+            broken.load_state(state)
+        for model, adam in zip(models, (unbroken, broken)):
+            model.set_grads(**gradients)
+            adam.step()
+    for name in "ab":
+        np.testing.assert_array_equal(to_host(models[0].params[name]), to_host(models[1].params[name]))
+    with pytest.raises(ValueError, match="names differ"):
+        broken.load_state({"t": 1, "m": {"a": np.ones(3)}, "v": {"a": np.ones(3)}})
+
+
+def test_adam_refuses():
+    for arguments in (dict(betas=(1.0, 0.9)), dict(lr=-1), dict(eps=-1e-8)):
+        with pytest.raises(ValueError, match="got"):
+            optim.Adam(Numbers(a=[1.0]), **arguments)
+
+
+def test_schedules():
+    assert [optim.constant(0.1)(t) for t in (1, 1000)] == [0.1, 0.1]
+    assert optim.exponential(1e-3, 0.999995)(138_629) == pytest.approx(5e-4, rel=1e-5)
+    assert optim.exponential(1e-3, 0.999995)(100_000) == pytest.approx(6.065e-4, rel=1e-4)
+    cosine = optim.cosine(2e-3, total=100, warmup=10, minimum=1e-5)
+    assert cosine(1) == pytest.approx(2e-4) and cosine(5) == pytest.approx(1e-3)
+    assert cosine(9.999999) == pytest.approx(cosine(10), rel=1e-6) and cosine(10) == pytest.approx(2e-3)
+    assert cosine(55) == pytest.approx((2e-3 + 1e-5) / 2)
+    assert cosine(100) == pytest.approx(1e-5) and cosine(1000) == pytest.approx(1e-5)
+    for arguments in (dict(total=10, warmup=10), dict(total=0), dict(total=5, warmup=-1)):
+        with pytest.raises(ValueError, match="warmup"):
+            optim.cosine(1e-3, **arguments)
+
+
+def test_clipping_vector():
+    model = Numbers(a=[0.0, 0.0], b=[0.0])
+    model.set_grads(a=[3, 4], b=[12])
+    assert optim.clip_global_norm(model, 13.5) == pytest.approx(13)
+    assert to_host(model.grads["a"]).tolist() == [3, 4]
+    assert optim.clip_global_norm(model, 5) == pytest.approx(13)
+    np.testing.assert_allclose(to_host(model.grads["a"]), [1.1538461538, 1.5384615385], atol=1e-10)
+    np.testing.assert_allclose(to_host(model.grads["b"]), [4.6153846154], atol=1e-10)
+    assert optim.global_norm(model) == pytest.approx(5)
+    model.set_grads(b=[math.inf])
+    assert optim.clip_global_norm(model, 5) == math.inf and np.isinf(to_host(model.grads["b"])).all()
+    with pytest.raises(ValueError, match="above 0"):
+        optim.clip_global_norm(model, 0)
+
+
+def test_weight_average():
+    model = Numbers(a=[1.0])
+    average = optim.WeightAverage(model, decay=0.9)
+    expected = 1.0
+    for t in range(1, 40):
+        model.params["a"][...] = t
+        average.update()
+        d = min(0.9, (1 + t) / (10 + t))
+        expected = d * expected + (1 - d) * t
+    assert float(average.average["a"][0]) == pytest.approx(expected, rel=1e-12)
+    with average.applied():
+        assert float(model.params["a"][0]) == pytest.approx(expected, rel=1e-12)
+    assert float(model.params["a"][0]) == 39
+    with pytest.raises(RuntimeError), average.applied():
+        raise RuntimeError
+    assert float(model.params["a"][0]) == 39
+    with pytest.raises(ValueError, match="decay"):
+        optim.WeightAverage(model, 1.0)
+
+
+def test_average_of_a_constant_is_the_constant():
+    model = Numbers(a=[0.3, -2.0])
+    average = optim.WeightAverage(model)
+    for _ in range(5):
+        average.update()
+    np.testing.assert_array_equal(to_host(average.average["a"]), to_host(model.params["a"]))

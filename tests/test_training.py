@@ -1,0 +1,316 @@
+"""Training: it learns, equals itself on any number of threads, and loses nothing to Ctrl-C, kill -9 or infinities."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tinyar import checkpoint, data, training
+from tinyar.backend import default_threads, on_gpu, to_device, to_host
+from tinyar.history import History
+from tinyar.models import PixelCNN
+from tinyar.optim import cosine
+from tinyar.parallel import Workers, micro_batch_size
+
+SMALL = dict(levels=17, channels=8, blocks=1, first_kernel=5, kernel_size=3)
+DIGITS = data.load("digits")
+TRAIN, VALIDATION = DIGITS.train.images[:60], DIGITS.validation.images[:30]
+
+
+def fit(model=None, train=TRAIN, validation=VALIDATION, **options):
+    model = model or PixelCNN(**SMALL)
+    return model, training.fit(model, train, validation, **{"epochs": 3, "batch_size": 20, "threads": 2, **options})
+
+
+def weights(model):
+    return [to_host(param) for _, param, _ in model.parameters()]
+
+
+def assert_same(one, other):
+    assert all((a == b).all() for a, b in zip(weights(one), weights(other), strict=True))
+
+
+def test_it_overfits_twenty_images():
+    images = data.load("digits", levels=2).train.images[:20]
+    model = PixelCNN(levels=2, channels=32, blocks=2, kernel_size=5)
+    training.fit(model, images, epochs=300, batch_size=20, lr=cosine(1e-2, 300, warmup=5), average=None)
+    assert training.evaluate(model, images) < 0.05
+
+
+def test_validation_falls_and_the_history_tells_it(tmp_path):
+    model, history = fit(epochs=4, out=tmp_path, lr=1e-2)
+    figures = [row["validation_bits_per_dim"] for row in history.rows]
+    assert figures[-1] < figures[0] and figures[-1] < 0.95 * np.log2(17)
+    assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4] and [row["updates"] for row in history.rows] == [3, 6, 9, 12]
+    assert history.best_bits_per_dim == min(figures) and not history.interrupted and not history.stopped_early
+    assert training.evaluate(model, VALIDATION) == pytest.approx(min(figures), abs=1e-6)
+    with open(tmp_path / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["validation_bits_per_dim"]) for row in rows] == figures
+    assert sorted(os.listdir(tmp_path)) == ["curve.png", "history.csv", "model.npz", "training.npz"]
+
+
+def test_model_file_holds_the_weights_that_fit_leaves_in_the_model(tmp_path):
+    model, _ = fit(out=tmp_path)
+    assert_same(checkpoint.load(tmp_path / "model.npz")[0], model)
+
+
+@pytest.mark.skipif(on_gpu, reason="on a GPU a batch is computed in one piece")
+def test_the_gradient_over_threads_and_micro_batches_is_that_of_the_batch():
+    model = PixelCNN(**SMALL).astype("float64")
+    images = TRAIN[:37]
+    loss, dlogits = model.loss(model.forward(images), images)
+    model.zero_grads()
+    model.backward(dlogits)
+    whole = [grad.copy() for _, _, grad in model.parameters()]
+    for threads in (1, 2, 3):
+        with Workers(model, threads) as workers:
+            assert float(workers.gradient(images)) == pytest.approx(float(loss), abs=1e-12)
+            assert workers.nats(images) == pytest.approx(float(loss), abs=1e-12)
+        for expected, (_, _, grad) in zip(whole, model.parameters()):
+            np.testing.assert_allclose(grad, expected, atol=1e-13)
+
+
+def test_micro_batches_fit_the_cache():
+    model = PixelCNN(levels=2, channels=64)
+    if on_gpu:
+        assert micro_batch_size(model, np.zeros((50, 28, 28, 1))) == 50
+    else:
+        assert micro_batch_size(model, np.zeros((50, 28, 28, 1))) == 5
+        assert micro_batch_size(model, np.zeros((50, 280, 280, 1))) == 2
+        assert micro_batch_size(model, np.zeros((1, 280, 280, 1))) == 1
+
+
+def test_equal_seeds_train_equal_weights_and_others_do_not():
+    (one, _), (same, _), (other, _) = (fit(seed=seed) for seed in (1, 1, 2))
+    assert_same(one, same)
+    assert any((a != b).any() for a, b in zip(weights(one), weights(other)))
+
+
+def test_resumed_equals_unbroken(tmp_path):
+    """Broken off in the middle of epoch 2, and resumed from the file that was saved there."""
+    unbroken, history = fit(out=tmp_path / "unbroken", epochs=3)
+
+    class Breaks:
+        """Images that raise in the second epoch's second batch."""
+
+        def for_epoch(self, epoch):
+            return TRAIN
+    calls = []
+    gradient = Workers.gradient
+
+    def breaking(self, images):
+        calls.append(1)
+        if len(calls) == 6:
+            raise MemoryError("pulled the plug")
+        return gradient(self, images)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Workers, "gradient", breaking)
+        fit(train=Breaks(), out=tmp_path / "broken", save_every=1)
+    resumed, resumed_history = fit(out=tmp_path / "broken", resume=True)
+    assert_same(resumed, unbroken)
+    for row, expected in zip(resumed_history.rows, history.rows, strict=True):
+        assert {**row, "seconds": 0} == {**expected, "seconds": 0}
+
+
+def test_more_epochs_later_equal_all_at_once(tmp_path):
+    unbroken, _ = fit(epochs=4)
+    fit(epochs=2, out=tmp_path)
+    longer, history = fit(epochs=4, out=tmp_path, resume=True)
+    assert_same(longer, unbroken)
+    again, _ = fit(epochs=4, out=tmp_path, resume=True)  # nothing left to do
+    assert_same(again, unbroken)
+
+
+SCRIPT = """
+import sys
+from tinyar import data, models, training
+digits = data.load("digits")
+model = models.PixelCNN(levels=17, channels=8, blocks=1, first_kernel=5, kernel_size=3)
+training.fit(model, digits.train.images[:200], digits.validation.images[:30], epochs=6, batch_size=20, threads=2,
+             out=sys.argv[1], resume=True, save_every=1)
+print("finished")
+"""
+
+
+def test_kill_9_loses_nothing(tmp_path):
+    """Killed at random moments again and again; what comes out in the end is what an unbroken run gives."""
+    command = [sys.executable, "-c", SCRIPT]
+    subprocess.run([*command, tmp_path / "unbroken"], check=True, stdout=subprocess.DEVNULL)
+    rng, kills = np.random.default_rng(0), 0
+    for _ in range(12):
+        process = subprocess.Popen([*command, tmp_path / "killed"], stdout=subprocess.PIPE)
+        saved = tmp_path / "killed" / "training.npz"
+        before = saved.stat().st_mtime_ns if saved.exists() else 0
+        while process.poll() is None and (not saved.exists() or saved.stat().st_mtime_ns == before):
+            time.sleep(0.002)  # wait until this run has saved something, so that the whole makes headway
+        time.sleep(rng.random() * 0.2)
+        process.send_signal(signal.SIGKILL)
+        output, _ = process.communicate()
+        if b"finished" in output:
+            break
+        kills += 1
+        checkpoint.load(saved)
+    assert kills >= 2
+    subprocess.run([*command, tmp_path / "killed"], check=True, stdout=subprocess.DEVNULL)
+    one, two = (checkpoint.load(tmp_path / name / "model.npz")[0] for name in ("unbroken", "killed"))
+    assert_same(one, two)
+
+
+def test_ctrl_c_saves_and_stops_and_can_be_resumed(tmp_path):
+    unbroken, _ = fit(epochs=2)
+
+    class PressesCtrlC:
+        """Images whose second epoch begins with Ctrl-C."""
+
+        def for_epoch(self, epoch):
+            if epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return TRAIN
+    handler = signal.getsignal(signal.SIGINT)
+    _, history = fit(train=PressesCtrlC(), epochs=2, out=tmp_path)
+    assert history.interrupted and len(history.rows) == 1
+    assert signal.getsignal(signal.SIGINT) is handler
+    resumed, history = fit(epochs=2, out=tmp_path, resume=True)
+    assert not history.interrupted
+    assert_same(resumed, unbroken)
+
+
+def test_training_works_outside_the_main_thread():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(fit(epochs=1)))
+    thread.start()
+    thread.join()
+    assert len(results[0][1].rows) == 1
+
+
+def test_early_stopping_keeps_the_best_weights(monkeypatch):
+    figures = iter([3.0, 2.0, 2.5, float("nan"), 2.4, 1.0])
+    monkeypatch.setattr(Workers, "nats", lambda self, images: next(figures) * np.log(2))
+    saved = []
+    add = History.add
+    monkeypatch.setattr(History, "add", lambda self, row: saved.append(weights(model)) or add(self, row))
+    model = PixelCNN(**SMALL)
+    _, history = fit(model, epochs=9, patience=3)
+    assert history.stopped_early and history.best_epoch == 2 and len(history.rows) == 5
+    assert all((a == b).all() for a, b in zip(weights(model), saved[1]))
+
+
+def test_nan_is_never_the_best():
+    history = History()
+    for epoch, figure in enumerate((float("nan"), 2.0, float("nan"), 3.0), start=1):
+        history.add({"epoch": epoch, "validation_bits_per_dim": figure})
+    assert history.best_epoch == 2
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_a_loss_that_is_not_finite_stops_with_the_name_of_the_layer(tmp_path):
+    model = PixelCNN(**SMALL)
+    fit(model, epochs=1, out=tmp_path)
+    good = (tmp_path / "training.npz").read_bytes()
+    with pytest.raises(training.NonFiniteError, match=r"at update 5 \(epoch 2\): parameter net.links.2.body.links.1.w isn't finite"):
+        class Spoils:
+            """Images whose second epoch finds a broken weight in the model at its second batch."""
+
+            def for_epoch(self, epoch):
+                return TRAIN
+        calls, gradient = [], Workers.gradient
+
+        def spoiling(self, images):
+            calls.append(1)
+            if len(calls) == 2:
+                model.net.links[2].body.links[1].params["w"][0, 0] = np.inf
+            return gradient(self, images)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Workers, "gradient", spoiling)
+            training.fit(model, Spoils(), VALIDATION, epochs=3, batch_size=20, threads=2, out=tmp_path, resume=True)
+    assert (tmp_path / "training.npz").read_bytes() == good
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_the_first_layer_with_infinite_outputs_is_found():
+    model = PixelCNN(**SMALL)
+    layer = model.net.links[2].body.links[3]
+    layer.params["w"][...] = 3e38
+    found = training.first_non_finite(model, TRAIN[:4])
+    assert found == "first in the output of layer net.links.2.body.links.3 (MaskedConv2d)"
+
+
+def test_clipping_is_applied():
+    (one, _), (clipped, _) = fit(epochs=1), fit(epochs=1, clip=1e-3)
+    assert any((a != b).any() for a, b in zip(weights(one), weights(clipped)))
+
+
+def test_a_split_is_drawn_anew_for_each_epoch():
+    epochs = []
+
+    class Fresh:
+        def for_epoch(self, epoch):
+            epochs.append(epoch)
+            return TRAIN
+    fit(train=Fresh(), epochs=3)
+    assert [epoch for epoch in epochs if epoch] == [1, 2]
+
+
+def test_progress_is_shown_on_request(capsys):
+    fit(epochs=1)
+    assert capsys.readouterr() == ("", "")
+    fit(epochs=1, progress=True)
+    captured = capsys.readouterr()
+    assert "epoch 1: train" in captured.out and "held out" in captured.out and "60/60" in captured.err
+
+
+@pytest.mark.parametrize("options, message", [
+    (dict(train=TRAIN.astype(float)), "train: expected a NumPy array of integers, got float64"),
+    (dict(train=TRAIN[0]), r"train: expected images \(N, height, width, 1\), got shape \(8, 8, 1\)"),
+    (dict(train=TRAIN[:0]), "train: expected images"), (dict(train=TRAIN.repeat(3, axis=3)), "train: expected images"),
+    (dict(train=TRAIN + 17), "train: expected levels 0 .. 16, got 17 .. 33"),
+    (dict(train=TRAIN.astype(int) - 1), "got -1 .. 15"), (dict(validation=VALIDATION + 100), "validation: expected levels"),
+    (dict(train=list(TRAIN)), "expected a NumPy array"),
+    (dict(epochs=0), "epochs: expected"), (dict(epochs=1.5), "epochs: expected"), (dict(batch_size=0), "batch_size: expected"),
+    (dict(save_every=0), "save_every"), (dict(patience=-1), "patience"), (dict(patience=2, validation=None), "needs validation"),
+    (dict(threads=0), "threads: expected"), (dict(clip=-1.0), "clip: expected a limit above 0"), (dict(average=1.5), "decay"), (dict(lr=-1.0), "lr"),
+])
+def test_arguments_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, options, message):
+    model, untouched = PixelCNN(**SMALL), PixelCNN(**SMALL)
+    with pytest.raises(ValueError, match=message):
+        fit(model, out=tmp_path / "run", **options)
+    assert_same(model, untouched)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_overwritten_nor_resumed_as_another(tmp_path):
+    fit(out=tmp_path, epochs=1)
+    before = (tmp_path / "training.npz").read_bytes()
+    with pytest.raises(FileExistsError, match="holds a training run already"):
+        fit(out=tmp_path, epochs=2)
+    for options, message in ((dict(seed=5), "seed was 0, now 5"), (dict(batch_size=10), "batch_size was 20, now 10"),
+                             (dict(lr=1e-2), "lr was"), (dict(train=TRAIN[:40]), "images was")):
+        with pytest.raises(checkpoint.CheckpointError, match=message):
+            fit(out=tmp_path, epochs=2, resume=True, **options)
+    with pytest.raises(checkpoint.CheckpointError, match="another model"):
+        fit(PixelCNN(**{**SMALL, "channels": 6}), out=tmp_path, epochs=2, resume=True)
+    assert (tmp_path / "training.npz").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="can't write to the folder"):
+        fit(out=tmp_path / "file" / "run")
+
+
+def test_evaluate_refuses_images_that_do_not_fit():
+    with pytest.raises(ValueError, match="images: expected levels"):
+        training.evaluate(PixelCNN(**{**SMALL, "levels": 2}), TRAIN)
+
+
+def test_evaluate_is_the_mean_over_all_images():
+    model = PixelCNN(**SMALL)
+    whole = to_host(model.likelihood.nats(model(to_device(TRAIN)), TRAIN)).mean() / np.log(2)
+    assert training.evaluate(model, TRAIN, threads=default_threads()) == pytest.approx(float(whole), rel=1e-5)
