@@ -8,7 +8,7 @@ Every pixel should be predicted from all earlier ones: the rows above, and what 
 convolutions can't do that. To look to the right it must go up first, and each row that it goes up takes it at most
 m = (k - 1) / 2 columns to the right. So the pixel a rows above and b columns to the right is never seen if b > m a, however
 deep the network: the blind spot. With 3x3 kernels it is a wedge of 45 degrees, with 7x7 of 18. (If the first layer alone has
-another half-width m1, the rule is b > m1 + m (a - 1).)
+another half-width m1, the rule is b > m a + m1 - m.)
 
 The picture doesn't know this rule: it is the gradient of one output by all pixels, as backward computes it, which is exactly 0
 where no path leads. Untrained networks see the same pixels as trained ones, just with other weights.
@@ -33,8 +33,8 @@ def parse_arguments():
     parser.add_argument("--size", type=int, default=28, help="height and width of the image (28)")
     parser.add_argument("--out", default="runs/receptive_field", help="folder to write to (runs/receptive_field)")
     args = parser.parse_args()
-    if not all(1 <= k <= 15 and k % 2 for k in args.kernel_size):
-        parser.error(f"--kernel-size: expected odd numbers from 1 to 15, got {args.kernel_size}")
+    if not all(3 <= k <= 15 and k % 2 for k in args.kernel_size):
+        parser.error(f"--kernel-size: expected odd numbers from 3 to 15, got {args.kernel_size}")
     if not 0 <= args.blocks <= 100:
         parser.error(f"--blocks: expected a number from 0 to 100, got {args.blocks}")
     if not 2 <= args.size <= 128:
@@ -118,13 +118,14 @@ def blind_spot(network, size, at):
     first, later = half_widths(network)
     rows, cols = np.indices((size, size))
     above, right = at[0] - rows, cols - at[1]
-    return (above > 0) & (right > first + later * (above - 1))
+    return (above > 0) & (right > later * above + first - later)
 
 
 def rule(network):
-    """The farthest column to the right that is seen a rows above, in words."""
+    """The farthest column to the right that is seen a rows above, as a formula."""
     first, later = half_widths(network)
-    return f"{later} a" if first == later else f"{first} + {later} (a - 1)"
+    slope = f"{later} a" if later > 1 else "a"
+    return slope if first == later else f"{slope} {'+' if first > later else '-'} {abs(first - later)}"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import argparse
 import math
 import sys
 
+from arguments import positive, whole
+
 from tinyar import backend, data, layers, models, plotting, sampling, training
 from tinyar.files import run_folder
 from tinyar.optim import cosine
@@ -26,21 +28,21 @@ def parse_arguments():
     parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
     parser.add_argument("--levels", type=int, help="2 to 256 levels a pixel (default: the data's own)")
     parser.add_argument("--binarize", help="threshold, fixed or fresh: black and white")
-    parser.add_argument("--channels", type=int, default=64, help="features a pixel (64)")
+    parser.add_argument("--channels", type=whole, default=64, help="features a pixel (64)")
     parser.add_argument("--blocks", type=int, default=5, help="residual blocks (5)")
-    parser.add_argument("--kernel-size", type=int, default=7, help="odd; of the masked convolutions in the blocks (7)")
+    parser.add_argument("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
     parser.add_argument("--no-layer-norm", action="store_true", help="leave out LayerNorm")
     parser.add_argument("--no-residual", action="store_true", help="leave out the residual connections")
-    parser.add_argument("--epochs", type=int, help="20 for digits, else 5")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-3, help="learning rate at its height; it falls by a cosine (0.002)")
-    parser.add_argument("--patience", type=int, help="stop after so many epochs without a better validation figure")
+    parser.add_argument("--epochs", type=whole, help="20 for digits, else 5")
+    parser.add_argument("--batch-size", type=whole, default=128)
+    parser.add_argument("--lr", type=positive, default=2e-3, help="learning rate at its height; it falls by a cosine (0.002)")
+    parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, help="cores to use (default: TINYAR_THREADS, or all)")
+    parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
     parser.add_argument("--out", help="folder to write to (default: runs/pixelcnn-<data>, a new one each time)")
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
-    parser.add_argument("--samples", type=int, default=64, help="images to draw at the end (64)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 draws likelier, less varied images")
+    parser.add_argument("--samples", type=whole, default=64, help="images to draw at the end (64)")
+    parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
     parser.add_argument("--gif", action="store_true", help="film the drawing")
     return parser.parse_args()
 
@@ -66,12 +68,13 @@ def main():
     print(f"data:  {dataset.description}")
     print(f"model: PixelCNN, {model.count_parameters():,} parameters, computed by {backend.name}")
 
+    about = {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed}
     epochs = args.epochs or EPOCHS.get(dataset.name, 5)
     updates = epochs * -(-len(dataset.train) // args.batch_size)
     history = training.fit(model, dataset.train, dataset.validation, epochs=epochs, batch_size=args.batch_size,
                            lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
                            patience=args.patience, threads=args.threads, seed=args.seed, out=folder, resume=args.resume,
-                           progress=True)
+                           progress=True, about=about)
     if history.interrupted:
         sys.exit(f"stopped and saved; go on with the same command and --resume --out {folder}")
     print(f"test:  {training.evaluate(model, dataset.test.images, args.threads):.4f} bits/dim on {len(dataset.test):,} images "

@@ -36,11 +36,15 @@ def assert_same(one, other):
     assert all((a == b).all() for a, b in zip(weights(one), weights(other), strict=True))
 
 
-def test_it_overfits_twenty_images():
-    images = data.load("digits", levels=2).train.images[:20]
+@pytest.mark.parametrize("count", [8, 20])
+def test_it_overfits_a_few_images_down_to_their_entropy(count):
+    """No model can go below log2(count) bits an image, since probabilities sum to 1: 0.047 bits/dim for 8 images, 0.068 for 20."""
+    images = data.load("digits", levels=2).train.images[:count]
+    assert len(np.unique(images, axis=0)) == count
+    entropy = np.log2(count) / 64
     model = PixelCNN(levels=2, channels=32, blocks=2, kernel_size=5)
-    training.fit(model, images, epochs=300, batch_size=20, lr=cosine(1e-2, 300, warmup=5), average=None)
-    assert training.evaluate(model, images) < 0.05
+    training.fit(model, images, epochs=200, batch_size=count, lr=cosine(1e-2, 200, warmup=5), average=None)
+    assert entropy <= training.evaluate(model, images) < 1.05 * entropy
 
 
 def test_validation_falls_and_the_history_tells_it(tmp_path):
@@ -139,12 +143,13 @@ print("finished")
 """
 
 
+@pytest.mark.skipif(on_gpu, reason="what a killed process leaves on disk doesn't depend on the backend, and this takes its time")
 def test_kill_9_loses_nothing(tmp_path):
     """Killed at random moments again and again; what comes out in the end is what an unbroken run gives."""
     command = [sys.executable, "-c", SCRIPT]
     subprocess.run([*command, tmp_path / "unbroken"], check=True, stdout=subprocess.DEVNULL)
     rng, kills = np.random.default_rng(0), 0
-    for _ in range(12):
+    for _ in range(6):
         process = subprocess.Popen([*command, tmp_path / "killed"], stdout=subprocess.PIPE)
         saved = tmp_path / "killed" / "training.npz"
         before = saved.stat().st_mtime_ns if saved.exists() else 0
@@ -214,7 +219,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_name_of_the_layer(tmp_path):
     model = PixelCNN(**SMALL)
     fit(model, epochs=1, out=tmp_path)
     good = (tmp_path / "training.npz").read_bytes()
-    with pytest.raises(training.NonFiniteError, match=r"at update 5 \(epoch 2\): parameter net.links.2.body.links.1.w isn't finite"):
+    # A GPU's loss is looked at at the end of the epoch only: by then the update after the bad one has spoilt all parameters.
+    where = r"update 6 \(epoch 2\): parameter" if on_gpu else r"update 5 \(epoch 2\): parameter net.links.2.body.links.1.w isn't"
+    with pytest.raises(training.NonFiniteError, match=where):
         class Spoils:
             """Images whose second epoch finds a broken weight in the model at its second batch."""
 
@@ -275,7 +282,7 @@ def test_progress_is_shown_on_request(capsys):
     (dict(train=list(TRAIN)), "expected a NumPy array"),
     (dict(epochs=0), "epochs: expected"), (dict(epochs=1.5), "epochs: expected"), (dict(batch_size=0), "batch_size: expected"),
     (dict(save_every=0), "save_every"), (dict(patience=-1), "patience"), (dict(patience=2, validation=None), "needs validation"),
-    (dict(threads=0), "threads: expected"), (dict(clip=-1.0), "clip: expected a limit above 0"), (dict(average=1.5), "decay"), (dict(lr=-1.0), "lr"),
+    (dict(threads=0), "threads: expected"), (dict(clip=-1.0), "clip: expected a limit above 0"), (dict(average=1.5), "decay"), (dict(lr=-1.0), "lr: expected"), (dict(lr=lambda t: 0.1 - t), "lr: expected"),
 ])
 def test_arguments_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, options, message):
     model, untouched = PixelCNN(**SMALL), PixelCNN(**SMALL)

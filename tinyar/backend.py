@@ -73,7 +73,7 @@ def default_threads():
     """
     text = os.environ.get("TINYAR_THREADS", "")
     if text:
-        if not text.isdigit() or int(text) < 1:
+        if not text.isdecimal() or int(text) < 1:
             raise ValueError(f"TINYAR_THREADS={text!r}: expected a whole number of at least 1")
         return int(text)
     if on_gpu:

@@ -27,8 +27,7 @@ from tinyar.files import atomic_write
 # Colours that stay apart for colour-blind readers: Okabe & Ito 2008, "Color Universal Design".
 BLUE, VERMILLION, SAND, PALE = "#0072B2", "#D55E00", "#F7CFA0", "#EBEBEB"
 SEEN = LinearSegmentedColormap.from_list("seen", ["#C6DDF0", "#56A0D3", "#0B559F", "#08204A"])
-GAP = 128
-DPI = 100
+GAP = 128  # the grey between the images of a grid
 
 
 # -- images ------------------------------------------------------------------------------------------------------------
@@ -71,7 +70,7 @@ def save_samples(path, samples, real, levels):
     margin, head = 15, 40
     height = head + max(len(picture) for picture in pictures) + margin
     width = margin + sum(picture.shape[1] + margin for picture in pictures)
-    figure, left = Figure(figsize=(width / DPI, height / DPI)), margin
+    figure, left = Figure(figsize=(width / 100, height / 100)), margin
     for title, picture in zip(("drawn by the model", "real"), pictures):
         # Axes of exactly as many pixels as the picture has: no pixel of an image is wider than another.
         tall, wide, _ = picture.shape
@@ -119,8 +118,8 @@ class Film:
         pictures = [Image.fromarray(enlarge(grid(frame, self.levels))) for frame in self.frames]
         if self.frames[0].shape[3] == 1:
             pictures = [picture.convert("L") for picture in pictures]
-        else:  # a GIF holds 256 colours: those of the finished images, for all frames
-            palette = pictures[-1].quantize()
+        else:  # a GIF holds 256 colours: those of the finished images, and of what isn't drawn yet
+            palette = Image.fromarray(np.concatenate([grid(self.frames[i], self.levels) for i in (0, -1)])).quantize()
             pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
         pause = max(20, round(1000 * seconds / len(pictures), -1))  # GIF counts in 10 ms, and many viewers refuse a single one
         with atomic_write(checked_name(path, ".gif")) as temporary:
@@ -133,9 +132,11 @@ class Film:
 def save_curve(path, rows):
     """Write the loss curve of a training: bits per dimension against the epoch, the best validation marked.
 
-    rows    a dict for each epoch with the keys epoch, train_bits_per_dim and validation_bits_per_dim, either of which may be None
-            (not measured); no rows give empty axes
+    rows    a dict for each epoch with the keys epoch, train_bits_per_dim and validation_bits_per_dim, of which the last may
+            be None (not measured). Values that aren't finite are left out
     """
+    if not rows:
+        raise ValueError("rows: expected at least one epoch, got none")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel="bits per dimension")
     for name, color, style in (("train", BLUE, "o--"), ("validation", VERMILLION, "s-")):
@@ -180,6 +181,9 @@ def save_masks(path, layers):
     """
     if not layers:
         raise ValueError("layers: expected at least one {title: layer}, got none")
+    for title, layer in layers.items():
+        if not hasattr(layer, "dense_kernel"):
+            raise ValueError(f"layers: {title!r} is a {type(layer).__name__}, expected a MaskedConv2d")
     columns = len(layers) if len(layers) <= 3 else math.isqrt(len(layers) - 1) + 1
     rows = -(-len(layers) // columns)
     figure = Figure(figsize=(3.6 * columns, 4 * rows), layout="constrained")
@@ -210,7 +214,7 @@ def receptive_field(model, height, width, at, channels=None):
 
     An entry is |d L / d x|, summed over channels, where L = sum(dy * y) with a random dy at that one output pixel and 0 elsewhere.
     It is exactly 0 where no path leads from the pixel to the output. The converse must not hang on luck, on a ReLU that
-    happens to be shut or on terms that cancel: the largest of four random images and dy counts, computed in float64.
+    happens to be shut or on terms that cancel: the largest of eight random images and dy counts, computed in float64.
 
     model     any layer that maps (batch, height, width, channels) to one output a pixel, by forward and backward; the model
               itself isn't touched. Where it has `levels` it gets random levels, otherwise normal numbers
@@ -222,8 +226,8 @@ def receptive_field(model, height, width, at, channels=None):
     row, col = checked_pixel(at, height, width)
     channels = channels or getattr(model, "image_channels", 1)
     rng = np.random.default_rng(0)
-    size, levels = (4, height, width, channels), getattr(model, "levels", None)
-    x = rng.integers(0, levels, size, dtype=np.uint8) if levels else rng.standard_normal(size)
+    size, levels = (8, height, width, channels), getattr(model, "levels", None)
+    x = rng.integers(0, levels, size) if levels else rng.standard_normal(size)
     twin = copy.deepcopy(model).astype(xp.float64)  # forward may move things that a replica shares, an average or a codebook
     with one_blas_thread():  # the products are small
         y = twin.forward(to_device(x))
@@ -246,9 +250,11 @@ def save_receptive_field(path, fields, at, blind=None):
 
     fields    {title: (height, width) array of `receptive_field`}, all of one size; each is shown relative to its largest entry
     at        the (row, col) of the output
-    blind     {title: bool (height, width)}: which of the unseen pixels no depth would reach; None draws all of them alike
+    blind     {title: bool (height, width)}: which pixels no depth would reach; None draws all unseen ones alike
     """
     fields = checked_fields(fields)
+    if blind and {title: np.shape(array) for title, array in blind.items()} != {title: field.shape for title, field in fields.items()}:
+        raise ValueError("blind: expected an array for every title of fields, of the same size")
     height, width = next(iter(fields.values())).shape
     row, col = checked_pixel(at, height, width)
     earlier = earlier_pixels(height, width, (row, col))
@@ -261,7 +267,7 @@ def save_receptive_field(path, fields, at, blind=None):
     for axes, (title, values) in zip(all_axes, relative.items()):
         background = np.full((height, width, 3), to_rgb(PALE))
         background[earlier] = to_rgb(VERMILLION)
-        if blind is not None:
+        if blind:
             background[earlier & ~blind[title]] = to_rgb(SAND)
         axes.imshow(background)
         shown = axes.imshow(values, cmap=SEEN, norm=norm)  # a later pixel that is seen, by mistake, would show too
@@ -270,7 +276,7 @@ def save_receptive_field(path, fields, at, blind=None):
     bar = all_axes[-1].inset_axes((1.06, 0, 0.05, 1))
     figure.colorbar(shown, cax=bar, label="influence, relative to the largest")
     labels = [("white", "pixel to be predicted"), (SEEN(0.7), "seen"), (VERMILLION, "earlier, but never seen"), (PALE, "later")]
-    if blind is not None:
+    if blind:
         labels[2:3] = [(VERMILLION, "blind spot at any depth"), (SAND, "out of reach at this depth")]
     handles = [Patch(facecolor=color, edgecolor="black", linewidth=0.5, label=label) for color, label in labels]
     figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(fields) == 1 else 5, frameon=False)
@@ -282,7 +288,7 @@ def save_receptive_field(path, fields, at, blind=None):
 def save_figure(path, figure):
     """Write a Figure as PNG, 100 dots an inch."""
     with atomic_write(checked_name(path, ".png")) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+        figure.savefig(temporary, format="png", dpi=100)
 
 
 def checked_name(path, suffix):
@@ -322,8 +328,8 @@ def checked_fields(fields):
     for title, field in fields.items():
         if field.ndim != 2 or field.size == 0 or field.shape != shape:
             raise ValueError(f"fields: expected arrays (height, width) of one size, got {field.shape} for {title!r}")
-        if not (field >= 0).all():
-            raise ValueError(f"fields: expected numbers of at least 0, {title!r} has others")
+        if not (np.isfinite(field) & (field >= 0)).all():
+            raise ValueError(f"fields: expected finite numbers of at least 0, {title!r} has others")
     return fields
 
 

@@ -1,6 +1,7 @@
 """All that changes while a model is trained, and how it gets to disk and back."""
 
 import contextlib
+import math
 import pathlib
 import time
 from dataclasses import asdict, dataclass
@@ -29,11 +30,12 @@ class Run:
     else that resuming needs. model.npz is written first, so after a kill between the two the last epoch is just done again.
     """
 
-    def __init__(self, model, optimizer, average, options, folder, save_every):
+    def __init__(self, model, optimizer, average, options, folder, save_every, about=None):
         self.model, self.optimizer, self.average, self.save_every = model, optimizer, average, save_every
         self.options = checkpoint.plain_json(options)
         self.folder = None if folder is None else pathlib.Path(folder)
         self.progress, self.history = Progress(), History()
+        self.about = about or {}
         self.best = None  # a copy of the best weights, by name
 
     def open(self, resume):
@@ -74,11 +76,11 @@ class Run:
             self.save()
 
     def save(self):
-        """Write training.npz, if there is a folder to write to."""
-        if self.folder is not None:
-            self.progress.nats = float(self.progress.nats)
-            state = {"options": self.options, "progress": asdict(self.progress), "optimizer": self.optimizer.state(),
-                     "average": self.average.state() if self.average else None,
+        """Write training.npz, if there is a folder to write to; not after a loss that isn't finite, so the last good file stays."""
+        self.progress.nats = float(self.progress.nats)
+        if self.folder is not None and math.isfinite(self.progress.nats):
+            state = {"about": self.about, "options": self.options, "progress": asdict(self.progress),
+                     "optimizer": self.optimizer.state(), "average": self.average.state() if self.average else None,
                      "history": {"rows": self.history.rows, "best_epoch": self.history.best_epoch}}
             checkpoint.save(self.folder / "training.npz", self.model, state)
 
@@ -98,7 +100,7 @@ class Run:
             if improved:
                 self.best = {name: param.copy() for name, param, _ in self.model.parameters()}
                 if self.folder is not None:
-                    checkpoint.save(self.folder / "model.npz", self.model, {"history": {"rows": self.history.rows}})
+                    checkpoint.save(self.folder / "model.npz", self.model, {"about": self.about, "rows": self.history.rows})
         self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds)
         self.save()
         if self.folder is not None:

@@ -30,7 +30,7 @@ class NonFiniteError(FloatingPointError):
 
 
 def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, clip=None, average=0.999, patience=None,
-        threads=None, seed=0, out=None, resume=False, save_every=200, progress=False):
+        threads=None, seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
     """Train a model by Adam on the mean nats per sub-pixel; returns a History.
 
     train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
@@ -45,6 +45,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
     resume              go on with the run in `out`, or begin if there is none yet; `epochs` may be larger than before
     save_every          updates between two savings within an epoch; each epoch's end saves too
     progress            show bars and a line an epoch
+    about               a dict (of texts, numbers, lists) to keep in the files: which data, which options
 
     At the end the model has the best (averaged) weights; without validation images, the last averaged ones. Ctrl-C ends the run
     after the update at hand, saved, and the model has the latest weights; a second Ctrl-C ends it at once.
@@ -67,8 +68,10 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
         check_images(model, "validation", validation)
     options = {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, "images": fingerprint(draw_epoch(0)),
                "lr": [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]}
+    if not all(rate >= 0 for rate in options["lr"]):
+        raise ValueError(f"lr: expected a learning rate of at least 0, got {options['lr']}")
 
-    run = Run(model, Adam(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every)
+    run = Run(model, Adam(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every, about)
     run.open(resume)
     history = run.history
     with workers, Interrupt() as interrupt:
@@ -99,10 +102,11 @@ def train_epoch(run, workers, images, interrupt, bar):
         loss = workers.gradient(batch)
         at.nats = at.nats + loss.astype(xp.float64) * len(batch)
         at.images += len(batch)
-        if (at.updates + 1) % FETCH_EVERY == 0 or at.images == len(images):
+        number = at.updates + 1
+        if number % FETCH_EVERY == 0 or number % run.save_every == 0 or at.images == len(images):
             at.nats = float(at.nats)
             if not math.isfinite(at.nats):
-                raise NonFiniteError(f"the loss isn't finite any more at update {at.updates + 1} (epoch {at.epoch}): "
+                raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
                                      f"{first_non_finite(run.model, batch)}; try a smaller learning rate, or clip the gradients")
             bar.set_postfix_str(f"{bits_per_dim(at.nats / at.images):.4f} bits/dim", refresh=False)
         if clip is not None:
