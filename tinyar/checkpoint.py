@@ -1,6 +1,6 @@
 """Models and states of training in one file, a NumPy .npz without pickles.
 
-The file holds arrays only. Names that start with "model/" are the parameters, by their dotted names; those that start with
+The file holds arrays only. Names that start with "model/" are the parameters and states, by their dotted names; those that start with
 "state/" are whatever else was saved (the optimizer's moments, averages, ...). One more array, "header", is text in JSON: the
 version of the format, the model's class and options, and the part of the state that isn't arrays.
 
@@ -29,7 +29,7 @@ def save(path, model, state=None):
 
     Raises OSError when the folder can't be written to; an older file at `path` is then left as it was.
     """
-    arrays = {f"model/{name}": to_host(param) for name, param, _ in model.parameters()}
+    arrays = {f"model/{name}": to_host(array) for name, array in model.arrays()}
     plain = pack(state or {}, "state", arrays)
     header = {"format": "tinyar", "version": VERSION, "model": type(model).__name__, "config": model.config, "state": plain}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
@@ -49,7 +49,7 @@ def load(path, model=None):
     elif (type(model).__name__, plain_json(model.config)) != (header["model"], header["config"]):
         theirs = describe(header["model"], header["config"])
         raise CheckpointError(f"{path}: this checkpoint is of another model: expected {describe_model(model)}, found {theirs}")
-    params = {name: param for name, param, _ in model.parameters()}
+    params = dict(model.arrays())
     found = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
     if params.keys() != found.keys():
         raise CheckpointError(f"{path}: parameters differ from the model's: {sorted(params.keys() ^ found.keys())[:5]}")

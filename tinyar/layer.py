@@ -19,6 +19,10 @@ step while it is unknown, draw, and let the network `see` what was drawn.
 In training nobody asks for the gradient of the image, and it is costly. Layers that may read the data (convolutions, Linear,
 Chain, the models) therefore take `backward(dy, need_dx=False)`, which leaves it out and returns None.
 
+Some layers also learn without a gradient (a codebook by running means). Their arrays are in layer.state, which no optimizer
+touches; forward adds what it sees to layer.sums, which live and are reset with the gradients, and once a batch, after the
+optimizer, `layer.update()` moves the state by them. So it doesn't matter how a batch is cut up over threads.
+
 Arrays are channels-last: images (batch, height, width, channels), features of one pixel (batch, channels). `dx` is
 d loss / d x and has the shape of x, always. backward never writes into dy, nor forward into x: both may belong to others.
 """
@@ -29,7 +33,7 @@ from tinyar.backend import to_device, xp
 
 
 class Layer:
-    """Base of all layers: parameters, their gradients, the cache, and everything that walks over the tree of layers.
+    """Base of all layers: parameters, their gradients, states, the cache, and everything that walks over the tree of layers.
 
     A subclass fills `self.params` with `add_param` and sets its children as attributes (a Layer, or a list of Layers), all
     in __init__; it writes `__call__`, `forward` and `backward`, and `step` if it is causal.
@@ -38,6 +42,8 @@ class Layer:
     def __init__(self):
         self.params = {}
         self.grads = {}
+        self.state = {}
+        self.sums = {}
         self.cache = None
 
     def add_param(self, name, value):
@@ -99,6 +105,19 @@ class Layer:
             for name, param in layer.params.items():
                 yield (f"{path}.{name}" if path else name), param, layer.grads[name]
 
+    def arrays(self):
+        """Yield (dotted name, array) of all that makes up the layer: parameters, and states that no optimizer moves."""
+        for path, layer in self.layers():
+            for name, array in (*layer.params.items(), *layer.state.items()):
+                yield (f"{path}.{name}" if path else name), array
+
+    def add_from(self, replica):
+        """Add the gradients and the sums of a replica to one's own."""
+        for (_, mine), (_, theirs) in zip(self.layers(), replica.layers()):
+            for ours, addends in ((mine.grads, theirs.grads), (mine.sums, theirs.sums)):
+                for name in ours:
+                    ours[name] += addends[name]
+
     @property
     def dtype(self):
         """The number type of the parameters: what the layer computes in."""
@@ -109,24 +128,31 @@ class Layer:
         return sum(param.size for _, param, _ in self.parameters())
 
     def zero_grads(self):
-        """Set every gradient of the tree to zero, in place."""
-        for _, _, grad in self.parameters():
-            grad[...] = 0
+        """Set every gradient and every sum of the tree to zero, in place."""
+        for _, layer in self.layers():
+            for array in (*layer.grads.values(), *layer.sums.values()):
+                array[...] = 0
+
+    def update(self):
+        """Move the states of the tree by the sums of the batch."""
+        for _, child in self.children():
+            child.update()
 
     def astype(self, dtype):
-        """Cast all parameters and gradients to dtype, in place; returns the layer. Replicas made before do not follow."""
+        """Cast all parameters, gradients, states and sums to dtype, in place; returns the layer. Replicas made before don't follow."""
         for _, layer in self.layers():
-            for name in layer.params:
-                layer.params[name] = layer.params[name].astype(dtype)
-                layer.grads[name] = layer.grads[name].astype(dtype)
+            for arrays in (layer.params, layer.grads, layer.state, layer.sums):
+                for name in arrays:
+                    arrays[name] = arrays[name].astype(dtype)
         return self
 
     def replica(self):
-        """A twin that shares the parameters but has gradients, caches and memories of its own: one for each thread."""
+        """A twin that shares parameters and states but has gradients, sums, caches and memories of its own: one for each thread."""
         twin = copy.copy(self)
         twin.cache = None
-        twin.params = dict(self.params)
+        twin.params, twin.state = dict(self.params), dict(self.state)
         twin.grads = {name: xp.zeros_like(param) for name, param in self.params.items()}
+        twin.sums = {name: xp.zeros_like(array) for name, array in self.sums.items()}
         for name, value in vars(self).items():
             if isinstance(value, Layer):
                 setattr(twin, name, value.replica())

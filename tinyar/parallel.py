@@ -48,17 +48,15 @@ class Workers:
             replica.zero_grads()
             total = 0.0
             for part in parts:
-                x, share = to_device(part), len(part) / len(images)
-                loss, doutputs = replica.loss(replica.forward(x), x)
-                doutputs *= share
+                x = to_device(part)
+                loss, doutputs = replica.loss(replica.forward(x), x, weight=len(part) / len(images))
                 replica.backward(doutputs, need_dx=False)
-                total = total + loss * share
+                total = total + loss
             return total
 
         total = sum(self.each(work, images))
         for replica in self.replicas[1:]:
-            for (_, _, grad), (_, _, addend) in zip(self.model.parameters(), replica.parameters()):
-                grad += addend
+            self.model.add_from(replica)
         return total
 
     def nats(self, images):

@@ -65,7 +65,7 @@ class Run:
         self.progress, self.history = Progress(**state["progress"]), History(**state["history"])
         if self.history.rows:
             best, _ = checkpoint.load(self.folder / "model.npz")
-            self.best = {name: param for name, param, _ in best.parameters()}
+            self.best = dict(best.arrays())
 
     def count_update(self):
         """An update was made: move on, and save everything now and then."""
@@ -98,7 +98,7 @@ class Run:
                 "epoch": at.epoch, "updates": at.updates, "train_bits_per_dim": bits_per_dim(float(at.nats) / at.images),
                 "validation_bits_per_dim": validation, "learning_rate": self.optimizer.learning_rate(), "seconds": at.seconds})
             if improved:
-                self.best = {name: param.copy() for name, param, _ in self.model.parameters()}
+                self.best = {name: array.copy() for name, array in self.model.arrays()}
                 if self.folder is not None:
                     checkpoint.save(self.folder / "model.npz", self.model, {"about": self.about, "rows": self.history.rows})
         self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds)
@@ -109,4 +109,4 @@ class Run:
     def restore_best(self):
         """Give the model the best weights of the run."""
         if self.best:
-            copy_arrays(self.best, {name: param for name, param, _ in self.model.parameters()})
+            copy_arrays(self.best, dict(self.model.arrays()))

@@ -112,6 +112,7 @@ def train_epoch(run, workers, images, interrupt, bar):
         if clip is not None:
             clip_global_norm(run.model, clip)
         run.optimizer.step()
+        run.model.update()
         if run.average:
             run.average.update()
         run.count_update()

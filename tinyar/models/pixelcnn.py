@@ -110,9 +110,11 @@ class PixelCNN(Layer):
         dscaled = self.net.backward(dnet, need_dx)
         return dscaled * (2 / (self.levels - 1)) if need_dx else None
 
-    def loss(self, logits, x):
-        """The mean nats per sub-pixel of the images x, and its gradient by the logits."""
-        return self.likelihood.loss(logits, x)
+    def loss(self, logits, x, weight=1.0):
+        """The mean nats per sub-pixel of the images x, and its gradient by the logits; both times weight, x's share of a batch."""
+        loss, dlogits = self.likelihood.loss(logits, x)
+        dlogits *= weight
+        return loss * weight, dlogits
 
     def step(self, x, at):
         """The logits (batch, image_channels, levels) at one pixel; x (batch, image_channels), of which only earlier colours count."""
