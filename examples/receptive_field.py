@@ -6,12 +6,12 @@
 
 Every pixel should be predicted from all earlier ones: the rows above, and what is to its left. A stack of masked k x k
 convolutions can't do that. To look to the right it must go up first, and each row that it goes up takes it at most
-m = (k - 1) / 2 columns to the right. So the pixel a rows above and b columns to the right is never seen if b > m a, however
-deep the network: the blind spot. With 3x3 kernels it is a wedge of 45 degrees, with 7x7 of 18. (If the first layer alone has
-another half-width m1, the rule is b > m a + m1 - m.)
+m = (k - 1) / 2 columns to the right. So the pixel a rows above and b columns to the right is never seen if b > m a,
+however deep the network: the blind spot. With 3x3 kernels it is a wedge of 45 degrees, with 7x7 of 18. (If the first
+layer alone has another half-width m1, the rule is b > m a + m1 - m.)
 
-The picture doesn't know this rule: it is the gradient of one output by all pixels, as backward computes it, which is exactly 0
-where no path leads. Untrained networks see the same pixels as trained ones, just with other weights.
+What is seen is found without this rule: it is the gradient of one output by all pixels, as backward computes it, which
+is exactly 0 where no path leads. Untrained networks see the same pixels as trained ones, just with other weights.
 
 Takes 3 seconds on two CPU cores. Writes masks.png and receptive_field.png to runs/receptive_field/.
 """
@@ -22,13 +22,14 @@ import sys
 
 import numpy as np
 
-from tinyar import backend, checkpoint, layers, models, plotting
+from tinyar import backend, checkpoint, layers, models, receptive_fields
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", help="model.npz of a training run to look at, instead of new networks")
-    parser.add_argument("--kernel-size", type=int, nargs="+", default=[3, 7], metavar="K", help="of the new networks (3 7)")
+    parser.add_argument("--kernel-size", type=int, nargs="+", default=[3, 7], metavar="K",
+                        help="of the new networks, one or more (3 7)")
     parser.add_argument("--blocks", type=int, default=8, help="masked convolutions after the first one (8)")
     parser.add_argument("--size", type=int, default=28, help="height and width of the image (28)")
     parser.add_argument("--out", default="runs/receptive_field", help="folder to write to (runs/receptive_field)")
@@ -47,15 +48,16 @@ def main():
     networks = load_network(args) if args.checkpoint else new_networks(args)
     print(f"{len(networks)} network{'s' * (len(networks) > 1)}, computed by {backend.name}")
     size, at = args.size, (args.size * 3 // 4, args.size * 2 // 5)
-    fields = {title: plotting.receptive_field(network, size, size, at) for title, network in networks.items()}
+    fields = {title: receptive_fields.receptive_field(network, size, size, at) for title, network in networks.items()}
     # Other models than PixelCNN have other blind spots, or none.
-    blind = {title: blind_spot(network, size, at) for title, network in networks.items() if isinstance(network, models.PixelCNN)}
+    blind = {title: blind_spot(network, size, at) for title, network in networks.items()
+             if isinstance(network, models.PixelCNN)}
     for title, network in networks.items():
         tell(title, network, fields[title], blind.get(title), at)
 
     folder = pathlib.Path(args.out)
-    plotting.save_receptive_field(folder / "receptive_field.png", fields, at, blind)
-    plotting.save_masks(folder / "masks.png", {"mask A, the first layer": layers.MaskedConv2d(1, 1, 7, "A"),
+    receptive_fields.save_receptive_field(folder / "receptive_field.png", fields, at, blind)
+    receptive_fields.save_masks(folder / "masks.png", {"mask A, the first layer": layers.MaskedConv2d(1, 1, 7, "A"),
                                                "mask B, all later ones": layers.MaskedConv2d(1, 1, 7, "B"),
                                                "mask A, colours R, G, B": layers.MaskedConv2d(3, 3, 7, "A", colors=3),
                                                "mask B, colours R, G, B": layers.MaskedConv2d(3, 3, 7, "B", colors=3)})
@@ -77,9 +79,10 @@ def new_networks(args):
 def tell(title, network, field, blind, at):
     """Print how many of the earlier pixels the output at `at` sees, and why it doesn't see the others."""
     size, seen = len(field), field > 0
-    earlier = plotting.earlier_pixels(size, size, at)
+    earlier = receptive_fields.earlier_pixels(size, size, at)
     print(f"{title}: {earlier.sum()} pixels come before row {at[0]}, column {at[1]}. Of these the output there")
-    print(f"    sees               {share(seen, earlier)}; averaged over all outputs {100 * average_share(network, size):.1f} %")
+    average = f"averaged over all outputs {100 * average_share(network, size):.1f} %"
+    print(f"    sees               {share(seen, earlier)}; {average}")
     if blind is not None:
         forbidden = ~earlier | blind
         forbidden[at] = len(network.color_passes) == 1  # colours drawn one by one do see earlier ones of the same pixel
@@ -97,12 +100,13 @@ def share(chosen, earlier):
 def average_share(network, size):
     """Which share of the earlier pixels is seen, over all outputs of a size x size image.
 
-    All outputs see the same offsets, as far as these lie within the image. So look once, from the bottom of an image so wide that
-    all offsets fit, and count the offset (a rows up, b columns to a side) as often as it fits into the real image.
+    All outputs see the same offsets, as far as these lie within the image. So look once, from the bottom of an image so
+    wide that all offsets fit, and count the offset (a rows up, b columns to a side) as often as it fits into the real
+    image.
     """
     at = (size - 1, size - 1)
-    seen = plotting.receptive_field(network, size, 2 * size - 1, at) > 0
-    earlier = plotting.earlier_pixels(size, 2 * size - 1, at)
+    seen = receptive_fields.receptive_field(network, size, 2 * size - 1, at) > 0
+    earlier = receptive_fields.earlier_pixels(size, 2 * size - 1, at)
     rows, cols = np.indices(seen.shape)
     times = (1 + rows) * (size - abs(cols - at[1]))  # (size - a) (size - |b|)
     return (times * (seen & earlier)).sum() / (times * earlier).sum()

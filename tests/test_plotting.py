@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyar import plotting
+from tinyar import plotting, receptive_fields
 from tinyar.backend import to_host, xp
 from tinyar.layer import Chain
 from tinyar.layers import Linear, MaskedConv2d, ReLU
@@ -21,7 +21,8 @@ from tinyar.sampling import sample
 
 RNG = np.random.default_rng(0)
 DIGITS = RNG.integers(0, 17, (5, 8, 6, 1), dtype=np.uint8)
-ROWS = [dict(epoch=epoch, train_bits_per_dim=0.3 / epoch, validation_bits_per_dim=0.1 + abs(epoch - 3)) for epoch in range(1, 6)]
+ROWS = [dict(epoch=epoch, train_bits_per_dim=0.3 / epoch, validation_bits_per_dim=0.1 + abs(epoch - 3))
+        for epoch in range(1, 6)]
 
 
 def read(path):
@@ -98,8 +99,8 @@ def test_default_scale_reaches_400_pixels_but_not_more_than_8_times(tmp_path, si
     assert len(read(tmp_path / "picture.png")) == expected
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 0, 3), np.uint8),
-                                   np.zeros((4, 4, 3))])
+@pytest.mark.parametrize("array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8),
+                                   np.zeros((4, 0, 3), np.uint8), np.zeros((4, 4, 3))])
 def test_bad_pictures_are_refused(tmp_path, array):
     with pytest.raises(ValueError, match=r"expected a picture \(height, width, 1 or 3\) of uint8, got"):
         plotting.save_image(tmp_path / "picture.png", array)
@@ -207,8 +208,8 @@ def test_curve_shows_both_losses_and_the_best(monkeypatch):
     figure = drawn_figure(monkeypatch, plotting.save_curve, ROWS)
     axes = figure.axes[0]
     train, validation, best = axes.lines
-    np.testing.assert_allclose(train.get_xydata(), [(row["epoch"], row["train_bits_per_dim"]) for row in ROWS])
-    np.testing.assert_allclose(validation.get_xydata(), [(row["epoch"], row["validation_bits_per_dim"]) for row in ROWS])
+    for line, key in ((train, "train_bits_per_dim"), (validation, "validation_bits_per_dim")):
+        np.testing.assert_allclose(line.get_xydata(), [(row["epoch"], row[key]) for row in ROWS])
     np.testing.assert_allclose(best.get_xydata(), [(3, 0.1)])
     assert best.get_label() == "best validation: 0.1000 in epoch 3"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "bits per dimension")
@@ -216,9 +217,10 @@ def test_curve_shows_both_losses_and_the_best(monkeypatch):
 
 def test_curve_leaves_out_what_was_not_measured(monkeypatch):
     rows = [{**ROWS[0], "validation_bits_per_dim": None}, {**ROWS[1], "train_bits_per_dim": float("nan")}, ROWS[4]]
-    train, validation, best = drawn_figure(monkeypatch, plotting.save_curve, rows).axes[0].lines
-    assert list(train.get_xdata()) == [1, 5] and list(validation.get_xdata()) == [2, 5] and list(best.get_xdata()) == [2]
-    assert len(drawn_figure(monkeypatch, plotting.save_curve, rows[:1]).axes[0].lines) == 1  # no validation, nothing best
+    lines = drawn_figure(monkeypatch, plotting.save_curve, rows).axes[0].lines  # train, validation, best
+    assert [list(line.get_xdata()) for line in lines] == [[1, 5], [2, 5], [2]]
+    without_validation = drawn_figure(monkeypatch, plotting.save_curve, rows[:1])
+    assert len(without_validation.axes[0].lines) == 1
 
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[:1], [{**ROWS[0], "validation_bits_per_dim": None}]])
@@ -230,7 +232,7 @@ def test_curves_are_written(tmp_path, rows):
 def test_bad_rows_are_refused(tmp_path):
     with pytest.raises(ValueError, match="rows: expected at least one epoch"):
         plotting.save_curve(tmp_path / "curve.png", [])
-    with pytest.raises(ValueError, match="expected a key 'validation_bits_per_dim' in every row, got epoch, train_bits_per_dim"):
+    with pytest.raises(ValueError, match="expected a key 'validation_bits_per_dim' in every row, got epoch, "):
         plotting.save_curve(tmp_path / "curve.png", [dict(epoch=1, train_bits_per_dim=0.5)])
 
 
@@ -243,20 +245,21 @@ def test_live_taps_are_those_before_the_centre(mask_type, centre):
     before = to_host(layer.params["w"]).copy()
     expected = np.zeros(25)
     expected[:12], expected[12] = 1, centre
-    np.testing.assert_array_equal(plotting.live_pairs(layer), np.broadcast_to(expected.reshape(5, 5, 1, 1), (5, 5, 2, 3)))
+    expected = np.broadcast_to(expected.reshape(5, 5, 1, 1), (5, 5, 2, 3))
+    np.testing.assert_array_equal(receptive_fields.live_pairs(layer), expected)
     np.testing.assert_array_equal(to_host(layer.params["w"]), before)
 
 
 @pytest.mark.parametrize("mask_type, count", [("A", 63), ("B", 22 + 2 * 21 + 3 * 21)])
 def test_live_pairs_of_a_colour_layer(mask_type, count):
-    pairs = plotting.live_pairs(MaskedConv2d(3, 64, 3, mask_type, colors=3))
+    pairs = receptive_fields.live_pairs(MaskedConv2d(3, 64, 3, mask_type, colors=3))
     assert pairs[1, 1].sum() == count
     assert not pairs[1, 1, 2, :22].any()  # red never sees blue
 
 
 def test_mask_picture_says_what_lives(monkeypatch):
     layers = {"first": MaskedConv2d(1, 4, 3, "A"), "colours": MaskedConv2d(3, 3, 3, "B", colors=3)}
-    figure = drawn_figure(monkeypatch, plotting.save_masks, layers)
+    figure = drawn_figure(monkeypatch, receptive_fields.save_masks, layers)
     grey, colour = figure.axes
     assert [text.get_text() for text in grey.texts] == list("111100000") and grey.get_title() == "first"
     assert [text.get_text() for text in colour.texts] == list("11110000")
@@ -264,19 +267,20 @@ def test_mask_picture_says_what_lives(monkeypatch):
 
 
 def test_mask_pictures_are_written_or_refused(tmp_path):
-    plotting.save_masks(tmp_path / "masks.png", {f"{k}{kind}": MaskedConv2d(6, 6, k, kind, colors=3) for k in (1, 7) for kind in "AB"})
+    layers = {f"{k}{kind}": MaskedConv2d(6, 6, k, kind, colors=3) for k in (1, 7) for kind in "AB"}
+    receptive_fields.save_masks(tmp_path / "masks.png", layers)
     assert 1000 < (tmp_path / "masks.png").stat().st_size < 300_000
     with pytest.raises(ValueError, match="'linear' is a Linear, expected a MaskedConv2d"):
-        plotting.save_masks(tmp_path / "other.png", {"linear": Linear(2, 3)})
+        receptive_fields.save_masks(tmp_path / "other.png", {"linear": Linear(2, 3)})
     with pytest.raises(ValueError, match="layers: expected at least one"):
-        plotting.save_masks(tmp_path / "other.png", {})
+        receptive_fields.save_masks(tmp_path / "other.png", {})
     assert not (tmp_path / "other.png").exists()
 
 
 # ---- receptive fields ------------------------------------------------------------------------------------------------
 
 def reach(first_half, half, blocks, height, width, at):
-    """By brute force, which pixels the output at `at` can depend on: follow all live taps backwards, layer after layer."""
+    """By brute force, which pixels the output at `at` can depend on: all live taps followed back, layer by layer."""
     def back(seen, m, centre):
         before = np.zeros_like(seen)
         for row, col in zip(*np.nonzero(seen)):
@@ -296,25 +300,25 @@ def reach(first_half, half, blocks, height, width, at):
 @pytest.mark.parametrize("at", [(7, 4), (0, 0), (10, 8), (5, 0)])
 def test_field_is_zero_exactly_where_no_path_leads(first, kernel, blocks, at):
     model = PixelCNN(channels=16, blocks=blocks, first_kernel=first, kernel_size=kernel, seed=1)
-    field = plotting.receptive_field(model, 11, 9, at)
+    field = receptive_fields.receptive_field(model, 11, 9, at)
     assert field.shape == (11, 9) and field.dtype == np.float64
     np.testing.assert_array_equal(field > 0, reach(first // 2, kernel // 2, blocks, 11, 9, at))
-    assert not field[~plotting.earlier_pixels(11, 9, at)].any()
+    assert not field[~receptive_fields.earlier_pixels(11, 9, at)].any()
 
 
 def test_blind_spot_of_a_deep_3x3_stack_is_the_published_wedge():
     at, size = (9, 3), 12
-    field = plotting.receptive_field(PixelCNN(channels=16, blocks=12, first_kernel=3, kernel_size=3), size, size, at)
+    field = receptive_fields.receptive_field(PixelCNN(channels=16, blocks=12, first_kernel=3, kernel_size=3), size, size, at)
     above, right = at[0] - np.arange(size)[:, None], np.arange(size) - at[1]
     wedge = (above > 0) & (right > above)
     assert wedge.sum() == 7 + 6 + 5 + 4 + 3 + 2 + 1 and not field[wedge].any()
-    assert (field[plotting.earlier_pixels(size, size, at) & ~wedge] > 0).all()
+    assert (field[receptive_fields.earlier_pixels(size, size, at) & ~wedge] > 0).all()
 
 
 def test_field_leaves_the_model_alone():
     model = PixelCNN(levels=3, image_channels=3, channels=6, blocks=1, first_kernel=3, kernel_size=3)
     before = {name: to_host(param).copy() for name, param, _ in model.parameters()}
-    field = plotting.receptive_field(model, 5, 6, (3, 2))
+    field = receptive_fields.receptive_field(model, 5, 6, (3, 2))
     assert field[3, 2] > 0  # colours in order: green sees the red of its own pixel
     assert model.dtype == xp.float32 and all(layer.cache is None for _, layer in model.layers())
     for name, param, grad in model.parameters():
@@ -322,10 +326,22 @@ def test_field_leaves_the_model_alone():
         assert not to_host(grad).any()
 
 
+def test_field_leaves_alone_what_forward_moves():
+    class Averaging(MaskedConv2d):
+        def forward(self, x):
+            self.average += x.mean()
+            return super().forward(x)
+
+    layer = Averaging(1, 2, 3, "B")
+    layer.average = xp.zeros(1)
+    assert receptive_fields.receptive_field(layer, 4, 4, (2, 2))[2, 2] > 0
+    assert float(layer.average[0]) == 0
+
+
 def test_field_of_any_layer():
     rng = np.random.default_rng(0)
     layer = Chain(MaskedConv2d(2, 5, 3, "A", rng=rng), ReLU(), Linear(5, 4, rng))
-    field = plotting.receptive_field(layer, 4, 5, (2, 2), channels=2)
+    field = receptive_fields.receptive_field(layer, 4, 5, (2, 2), channels=2)
     assert [tuple(pixel) for pixel in np.argwhere(field)] == [(1, 1), (1, 2), (1, 3), (2, 1)]
 
 
@@ -333,16 +349,16 @@ def test_bad_pixels_and_models_are_refused():
     model = PixelCNN(channels=4, blocks=0, first_kernel=3)
     for at in [(5, 0), (0, 6), (-1, 0), (2,)]:
         with pytest.raises(ValueError, match=r"at: expected \(row, col\) within 5 x 6 pixels"):
-            plotting.receptive_field(model, 5, 6, at)
+            receptive_fields.receptive_field(model, 5, 6, at)
     with pytest.raises(ValueError, match="height: expected a whole number of at least 1, got 0"):
-        plotting.receptive_field(model, 0, 6, (0, 0))
+        receptive_fields.receptive_field(model, 0, 6, (0, 0))
 
     class Pooled(Linear):
         def forward(self, x):
             return super().forward(x)[:, ::2]
 
-    with pytest.raises(ValueError, match=r"Pooled: expected an output for every pixel of images \(8, 4, 4, 1\), got shape \(8, 2"):
-        plotting.receptive_field(Pooled(1, 2), 4, 4, (0, 0))
+    with pytest.raises(ValueError, match=r"Pooled: expected an output for every pixel of images \(8, 4, 4, 1\), got"):
+        receptive_fields.receptive_field(Pooled(1, 2), 4, 4, (0, 0))
 
 
 def test_field_pictures_tell_seen_blind_and_later_apart(monkeypatch):
@@ -350,7 +366,7 @@ def test_field_pictures_tell_seen_blind_and_later_apart(monkeypatch):
     field = np.array([[0.5, 1, 1e-9, 0], [0.1, 0.2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
     blind = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]], bool)
     for given, unreached in ((None, plotting.VERMILLION), ({"one": blind}, plotting.SAND)):
-        figure = drawn_figure(monkeypatch, plotting.save_receptive_field, {"one": field}, at, given)
+        figure = drawn_figure(monkeypatch, receptive_fields.save_receptive_field, {"one": field}, at, given)
         background, seen = (image.get_array() for image in figure.axes[0].images)
         np.testing.assert_array_equal(np.ma.getmaskarray(seen), field == 0)
         np.testing.assert_allclose(background[0, 3], plotting.to_rgb(unreached))
@@ -363,7 +379,7 @@ def test_field_pictures_tell_seen_blind_and_later_apart(monkeypatch):
 def test_field_pictures_are_written(tmp_path, panels):
     fields = {f"field {i}": RNG.random((9, 14)) * (RNG.random((9, 14)) < 0.5) for i in range(panels)}
     fields["field 0"] = np.zeros((9, 14))  # a network that sees nothing
-    plotting.save_receptive_field(tmp_path / "fields.png", fields, (5, 5))
+    receptive_fields.save_receptive_field(tmp_path / "fields.png", fields, (5, 5))
     assert 600 <= read(tmp_path / "fields.png").shape[1] <= 1000
 
 
@@ -371,13 +387,13 @@ def test_bad_fields_are_refused(tmp_path):
     path, good = tmp_path / "fields.png", np.ones((3, 4))
     for fields, message in [({}, "at least one"), ({"a": good, "b": good.T}, r"of one size, got \(4, 3\) for 'b'"),
                             ({"a": good[None]}, r"got \(1, 3, 4\) for 'a'"), ({"a": -good}, "'a' has others"),
-                            ({"a": good * np.nan}, "'a' has others")]:
+                            ({"a": good * np.nan}, "'a' has others"), ({"a": good * np.inf}, "'a' has others")]:
         with pytest.raises(ValueError, match=f"fields: expected .*{message}"):
-            plotting.save_receptive_field(path, fields, (0, 0))
+            receptive_fields.save_receptive_field(path, fields, (0, 0))
     with pytest.raises(ValueError, match="at: expected"):
-        plotting.save_receptive_field(path, {"a": good}, (3, 0))
+        receptive_fields.save_receptive_field(path, {"a": good}, (3, 0))
     with pytest.raises(ValueError, match="blind: expected an array for every title"):
-        plotting.save_receptive_field(path, {"a": good}, (0, 0), {"a": good.T > 0})
+        receptive_fields.save_receptive_field(path, {"a": good}, (0, 0), {"a": good.T > 0})
     assert not path.exists()
 
 
@@ -393,8 +409,8 @@ SAVERS = {
     "image": (".png", lambda path: plotting.save_image(path, np.zeros((4, 4, 3), np.uint8))),
     "samples": (".png", lambda path: plotting.save_samples(path, DIGITS, DIGITS, 17)),
     "curve": (".png", lambda path: plotting.save_curve(path, ROWS)),
-    "masks": (".png", lambda path: plotting.save_masks(path, {"A": MaskedConv2d(1, 1, 3, "A")})),
-    "field": (".png", lambda path: plotting.save_receptive_field(path, {"one": np.ones((2, 2))}, (1, 1))),
+    "masks": (".png", lambda path: receptive_fields.save_masks(path, {"A": MaskedConv2d(1, 1, 3, "A")})),
+    "field": (".png", lambda path: receptive_fields.save_receptive_field(path, {"one": np.ones((2, 2))}, (1, 1))),
     "film": (".gif", save_film),
 }
 
@@ -439,7 +455,9 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path, name):
 
 
 def test_no_display_and_no_pyplot_is_needed(tmp_path):
-    code = ("import sys; from tinyar import plotting; plotting.save_curve(sys.argv[1],"
-            " [dict(epoch=1, train_bits_per_dim=1., validation_bits_per_dim=1.)]); assert 'matplotlib.pyplot' not in sys.modules")
+    code = ("import sys; from tinyar import plotting\n"
+            "plotting.save_curve(sys.argv[1], [dict(epoch=1, train_bits_per_dim=1., validation_bits_per_dim=1.)])\n"
+            "assert 'matplotlib.pyplot' not in sys.modules")
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "curve.png")], check=True, env={**environment, "MPLBACKEND": "tkagg"})
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "curve.png")], check=True,
+                   env={**environment, "MPLBACKEND": "tkagg"})
