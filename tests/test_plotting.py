@@ -10,6 +10,7 @@ import sys
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from tinyar import plotting, receptive_fields
@@ -369,10 +370,10 @@ def test_field_pictures_tell_seen_blind_and_later_apart(monkeypatch):
         figure = drawn_figure(monkeypatch, receptive_fields.save_receptive_field, {"one": field}, at, given)
         background, seen = (image.get_array() for image in figure.axes[0].images)
         np.testing.assert_array_equal(np.ma.getmaskarray(seen), field == 0)
-        np.testing.assert_allclose(background[0, 3], plotting.to_rgb(unreached))
-        np.testing.assert_allclose(background[1, 3], plotting.to_rgb(plotting.VERMILLION))
-        np.testing.assert_allclose(background[2, 1], plotting.to_rgb(plotting.PALE))
-        np.testing.assert_allclose(background[3, 0], plotting.to_rgb(plotting.PALE))
+        np.testing.assert_allclose(background[0, 3], to_rgb(unreached))
+        np.testing.assert_allclose(background[1, 3], to_rgb(plotting.VERMILLION))
+        np.testing.assert_allclose(background[2, 1], to_rgb(plotting.PALE))
+        np.testing.assert_allclose(background[3, 0], to_rgb(plotting.PALE))
 
 
 @pytest.mark.parametrize("panels", [1, 2, 4])
