@@ -81,14 +81,11 @@ def test_the_gradient_over_threads_and_micro_batches_is_that_of_the_batch():
             np.testing.assert_allclose(grad, expected, atol=1e-13)
 
 
-def test_micro_batches_fit_the_cache():
+def test_micro_batches_fit_the_cache_and_leave_no_thread_idle():
     model = PixelCNN(levels=2, channels=64)
-    if on_gpu:
-        assert micro_batch_size(model, np.zeros((50, 28, 28, 1))) == 50
-    else:
-        assert micro_batch_size(model, np.zeros((50, 28, 28, 1))) == 5
-        assert micro_batch_size(model, np.zeros((50, 280, 280, 1))) == 2
-        assert micro_batch_size(model, np.zeros((1, 280, 280, 1))) == 1
+    for shape, threads, expected in (((50, 28, 28, 1), 2, 2), ((50, 14, 14, 1), 2, 10), ((50, 280, 280, 1), 2, 2),
+                                     ((16, 8, 8, 1), 1, 16), ((16, 8, 8, 1), 2, 8), ((1, 8, 8, 1), 4, 1)):
+        assert micro_batch_size(model, np.zeros(shape), threads) == (shape[0] if on_gpu else expected)
 
 
 def test_equal_seeds_train_equal_weights_and_others_do_not():

@@ -8,7 +8,7 @@ rounding, and are equal bit for bit when it is the same.
 Why micro-batches? Layers pass over their feature maps many times (multiply, add a bias, compare with 0, ...), and a pass over a
 map that lies in the core's cache is several times faster than one over main memory. The maps of a whole batch never fit: 128
 images of 28x28 with 64 channels are 26 MB a map, and a core's cache (L2) is about 1 MB. So a micro-batch has as many
-images as let one map lie in the cache, here five, and at least two.
+images as let two maps lie in the cache, the one read and the one written: here two images, and never fewer.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -68,20 +68,23 @@ class Workers:
 
     def each(self, work, images):
         """The results of work(replica, its micro-batches), in the order of the threads."""
-        size = micro_batch_size(self.model, images)
+        size = micro_batch_size(self.model, images, self.threads)
         parts = [images[i:i + size] for i in range(0, len(images), size)]
         if self.threads == 1:
             return [work(self.model, parts)]
         return list(self.pool.map(work, self.replicas, [parts[t::self.threads] for t in range(self.threads)]))
 
 
-def micro_batch_size(model, images):
-    """How many images at a time: a feature map of the widest layer should fit into a core's cache; on a GPU, all."""
+def micro_batch_size(model, images, threads):
+    """How many images at a time: two feature maps of the widest layer should fit into a core's cache, and no thread be idle.
+
+    On a GPU, all images at once.
+    """
     if on_gpu:
         return len(images)
     widest = max((param.shape[-1] for _, param, _ in model.parameters()), default=1)
     map_bytes = images.shape[1] * images.shape[2] * widest * 4
-    return min(len(images), max(2, CACHE_BYTES // map_bytes))
+    return min(-(-len(images) // threads), max(2, CACHE_BYTES // (2 * map_bytes)))
 
 
 def checked_threads(threads):

@@ -84,8 +84,8 @@ def describe_machine(threads):
     return f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {threads} threads, Python {platform.python_version()}, {versions}"
 
 
-def torch_twin(model, cropped, channels_last):
-    """The same PixelCNN in PyTorch, with the same weights, images (batch, channels, height, width) in, logits (batch, ...) out.
+def torch_twin(layer, cropped, channels_last):
+    """The same layer (or chain of layers) in PyTorch, with the same weights; its images are (batch, channels, height, width).
 
     cropped=False masks the whole kernel, as most code does: conv2d(x, weight * mask). cropped=True leaves out the rows below the
     centre, which are all masked, and pads the image instead.
@@ -97,6 +97,7 @@ def torch_twin(model, cropped, channels_last):
     from tinyar.backend import to_host
     from tinyar.layer import Chain, Residual
     from tinyar.layers import LayerNorm, Linear, MaskedConv2d, ReLU
+    from tinyar.receptive_fields import live_pairs
 
     def tensor(array):
         return torch.tensor(to_host(array))
@@ -105,12 +106,10 @@ def torch_twin(model, cropped, channels_last):
         def __init__(self, layer):
             super().__init__()
             self.half, rows = layer.half, layer.half + 1 if cropped else layer.kernel_size
-            kernel = tensor(layer.dense_kernel()).permute(3, 2, 0, 1)[:, :, :rows].contiguous()
-            ones = type(layer)(layer.in_channels, layer.out_channels, layer.kernel_size, "A" if is_first(layer) else "B")
-            for param in ones.params.values():
-                param[...] = 1
+            kernel, mask = (tensor(array).permute(3, 2, 0, 1)[:, :, :rows].contiguous()
+                            for array in (layer.dense_kernel(), live_pairs(layer)))
             self.weight, self.bias = nn.Parameter(kernel), nn.Parameter(tensor(layer.params["b"]))
-            self.register_buffer("mask", tensor(ones.dense_kernel()).permute(3, 2, 0, 1)[:, :, :rows].contiguous())
+            self.register_buffer("mask", mask)
 
         def forward(self, x):
             if cropped:
@@ -135,9 +134,6 @@ def torch_twin(model, cropped, channels_last):
         def forward(self, x):
             return x + self.body(x)
 
-    def is_first(layer):
-        return layer is model.net.links[0]
-
     def convert(layer):
         if isinstance(layer, Chain):
             return nn.Sequential(*map(convert, layer.links))
@@ -156,5 +152,5 @@ def torch_twin(model, cropped, channels_last):
             return twin
         raise TypeError(f"no PyTorch twin of {type(layer).__name__}")
 
-    twin = convert(model.net)
+    twin = convert(layer)
     return twin.to(memory_format=torch.channels_last) if channels_last else twin

@@ -41,7 +41,7 @@ def torch_pass(blocks, levels, n, size, threads, device):
     """The same in PyTorch, without gradients."""
     import torch
     torch.set_num_threads(threads)
-    twin = torch_twin(model_of(blocks, levels), cropped=True, channels_last=True).to(device)
+    twin = torch_twin(model_of(blocks, levels).net, cropped=True, channels_last=True).to(device)
     x = torch.zeros(n, 1, size, size, device=device).contiguous(memory_format=torch.channels_last)
 
     def run():

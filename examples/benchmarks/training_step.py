@@ -42,7 +42,7 @@ def torch_step(config, levels, batch, threads, options, cropped, channels_last, 
     import torch
     torch.set_num_threads(threads)
     images, model = images_and_model(config, levels, batch, options)
-    twin = torch_twin(model, cropped, channels_last).to(device)
+    twin = torch_twin(model.net, cropped, channels_last).to(device)
     x = torch.tensor(images).permute(0, 3, 1, 2)
     logits = twin((x.to(device).float() * (2 / (levels - 1)) - 1)).detach().cpu().permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(logits[:2], model(images[:2]).reshape(logits[:2].shape), atol=1e-3)
