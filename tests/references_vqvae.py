@@ -51,7 +51,7 @@ def conv_transpose_backward(x, w, dy, stride, padding):
 
 
 def nearest(rows, codebook):
-    """For each row the number of the code with the smallest squared distance, the lowest number where several have it."""
+    """For each row the number of the code with the smallest squared distance, the lowest where several have it."""
     numbers = []
     for row in rows:
         distances = [float(((row - code) ** 2).sum()) for code in codebook]
@@ -60,7 +60,7 @@ def nearest(rows, codebook):
 
 
 def quantizer_gradients(rows, codebook, drows, beta):
-    """(dz, dE) of sum(drows * e) straight through, plus mean |sg[z] - e|^2 + beta mean |z - sg[e]|^2, vector by vector."""
+    """(dz, dE) of sum(drows * e) straight through + mean |sg[z] - e|^2 + beta mean |z - sg[e]|^2, vector by vector."""
     dz, dcodebook = drows.copy(), np.zeros_like(codebook)
     for i, k in enumerate(nearest(rows, codebook)):
         dz[i] += beta * 2 * (rows[i] - codebook[k]) / rows.size
@@ -69,7 +69,7 @@ def quantizer_gradients(rows, codebook, drows, beta):
 
 
 def running_means(counts, means, batches, codebook, decay, eps):
-    """(counts, means, codebook) after each batch of rows has been assigned by the codebook of its time, code by code."""
+    """(counts, means, codebook) after all batches, each assigned by the codebook of its time, code by code."""
     counts, means, codebook = counts.copy(), means.copy(), codebook.copy()
     for rows in batches:
         k = nearest(rows, codebook)
