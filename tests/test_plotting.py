@@ -22,7 +22,7 @@ from tinyar.sampling import sample
 
 RNG = np.random.default_rng(0)
 DIGITS = RNG.integers(0, 17, (5, 8, 6, 1), dtype=np.uint8)
-ROWS = [dict(epoch=epoch, train_bits_per_dim=0.3 / epoch, validation_bits_per_dim=0.1 + abs(epoch - 3))
+ROWS = [dict(epoch=epoch, train=0.3 / epoch, validation=0.1 + abs(epoch - 3))
         for epoch in range(1, 6)]
 
 
@@ -209,22 +209,22 @@ def test_curve_shows_both_losses_and_the_best(monkeypatch):
     figure = drawn_figure(monkeypatch, plotting.save_curve, ROWS)
     axes = figure.axes[0]
     train, validation, best = axes.lines
-    for line, key in ((train, "train_bits_per_dim"), (validation, "validation_bits_per_dim")):
+    for line, key in ((train, "train"), (validation, "validation")):
         np.testing.assert_allclose(line.get_xydata(), [(row["epoch"], row[key]) for row in ROWS])
     np.testing.assert_allclose(best.get_xydata(), [(3, 0.1)])
     assert best.get_label() == "best validation: 0.1000 in epoch 3"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "bits per dimension")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "bits/dim")
 
 
 def test_curve_leaves_out_what_was_not_measured(monkeypatch):
-    rows = [{**ROWS[0], "validation_bits_per_dim": None}, {**ROWS[1], "train_bits_per_dim": float("nan")}, ROWS[4]]
+    rows = [{**ROWS[0], "validation": None}, {**ROWS[1], "train": float("nan")}, ROWS[4]]
     lines = drawn_figure(monkeypatch, plotting.save_curve, rows).axes[0].lines  # train, validation, best
     assert [list(line.get_xdata()) for line in lines] == [[1, 5], [2, 5], [2]]
     without_validation = drawn_figure(monkeypatch, plotting.save_curve, rows[:1])
     assert len(without_validation.axes[0].lines) == 1
 
 
-@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], [{**ROWS[0], "validation_bits_per_dim": None}]])
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], [{**ROWS[0], "validation": None}]])
 def test_curves_are_written(tmp_path, rows):
     plotting.save_curve(tmp_path / "curve.png", rows)
     assert read(tmp_path / "curve.png").shape == (450, 700, 3)
@@ -233,8 +233,8 @@ def test_curves_are_written(tmp_path, rows):
 def test_bad_rows_are_refused(tmp_path):
     with pytest.raises(ValueError, match="rows: expected at least one epoch"):
         plotting.save_curve(tmp_path / "curve.png", [])
-    with pytest.raises(ValueError, match="expected a key 'validation_bits_per_dim' in every row, got epoch, "):
-        plotting.save_curve(tmp_path / "curve.png", [dict(epoch=1, train_bits_per_dim=0.5)])
+    with pytest.raises(ValueError, match="expected a key 'validation' in every row, got epoch, "):
+        plotting.save_curve(tmp_path / "curve.png", [dict(epoch=1, train=0.5)])
 
 
 # ---- masks -----------------------------------------------------------------------------------------------------------
@@ -457,7 +457,7 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path, name):
 
 def test_no_display_and_no_pyplot_is_needed(tmp_path):
     code = ("import sys; from tinyar import plotting\n"
-            "plotting.save_curve(sys.argv[1], [dict(epoch=1, train_bits_per_dim=1., validation_bits_per_dim=1.)])\n"
+            "plotting.save_curve(sys.argv[1], [dict(epoch=1, train=1., validation=1.)])\n"
             "assert 'matplotlib.pyplot' not in sys.modules")
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "curve.png")], check=True,

@@ -49,14 +49,14 @@ def test_it_overfits_a_few_images_down_to_their_entropy(count):
 
 def test_validation_falls_and_the_history_tells_it(tmp_path):
     model, history = fit(epochs=4, out=tmp_path, lr=1e-2)
-    figures = [row["validation_bits_per_dim"] for row in history.rows]
+    figures = [row["validation"] for row in history.rows]
     assert figures[-1] < figures[0] and figures[-1] < 0.95 * np.log2(17)
     assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4] and [row["updates"] for row in history.rows] == [3, 6, 9, 12]
-    assert history.best_bits_per_dim == min(figures) and not history.interrupted and not history.stopped_early
+    assert history.best == min(figures) and not history.interrupted and not history.stopped_early
     assert training.evaluate(model, VALIDATION) == pytest.approx(min(figures), abs=1e-6)
     with open(tmp_path / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["validation_bits_per_dim"]) for row in rows] == figures
+    assert [float(row["validation"]) for row in rows] == figures
     assert sorted(os.listdir(tmp_path)) == ["curve.png", "history.csv", "model.npz", "training.npz"]
 
 
@@ -76,7 +76,7 @@ def test_the_gradient_over_threads_and_micro_batches_is_that_of_the_batch():
     for threads in (1, 2, 3):
         with Workers(model, threads) as workers:
             assert float(workers.gradient(images)) == pytest.approx(float(loss), abs=1e-12)
-            assert workers.nats(images) == pytest.approx(float(loss), abs=1e-12)
+            assert workers.measure(images) == pytest.approx(float(loss), abs=1e-12)
         for expected, (_, _, grad) in zip(whole, model.parameters()):
             np.testing.assert_allclose(grad, expected, atol=1e-13)
 
@@ -194,7 +194,7 @@ def test_training_works_outside_the_main_thread():
 
 def test_early_stopping_keeps_the_best_weights(monkeypatch):
     figures = iter([3.0, 2.0, 2.5, float("nan"), 2.4, 1.0])
-    monkeypatch.setattr(Workers, "nats", lambda self, images: next(figures) * np.log(2))
+    monkeypatch.setattr(Workers, "measure", lambda self, images: next(figures) * np.log(2))
     saved = []
     add = History.add
     monkeypatch.setattr(History, "add", lambda self, row: saved.append(weights(model)) or add(self, row))
@@ -207,7 +207,7 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
 def test_nan_is_never_the_best():
     history = History()
     for epoch, figure in enumerate((float("nan"), 2.0, float("nan"), 3.0), start=1):
-        history.add({"epoch": epoch, "validation_bits_per_dim": figure})
+        history.add({"epoch": epoch, "validation": figure})
     assert history.best_epoch == 2
 
 

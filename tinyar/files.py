@@ -32,16 +32,16 @@ def atomic_write(path):
         raise
 
 
-def run_folder(name, out=None, resume=False):
+def run_folder(name, out=None, resume=False, marker="training.npz"):
     """The folder of a training run: `out` if given; else runs/name, or runs/name-2, runs/name-3, ..., the first that has no run yet.
 
-    With resume and without `out` it is the last that has one. So no run is ever overwritten, and --resume alone goes on with
+    A folder has a run if it holds a file `marker`. With resume and without `out` it is the last that has one. So no run is ever overwritten, and --resume alone goes on with
     the latest. Raises FileNotFoundError when there is nothing to resume.
     """
     if out is not None:
         return pathlib.Path(out)
     folders = [pathlib.Path("runs") / name]
-    while (folders[-1] / "training.npz").exists():
+    while (folders[-1] / marker).exists():
         folders.append(folders[0].with_name(f"{name}-{len(folders) + 1}"))
     if not resume:
         return folders[-1]

@@ -7,31 +7,32 @@ from dataclasses import dataclass, field
 from tinyar import plotting
 from tinyar.files import atomic_write
 
-COLUMNS = ("epoch", "updates", "train_bits_per_dim", "validation_bits_per_dim", "learning_rate", "seconds")
+COLUMNS = ("epoch", "updates", "train", "validation", "learning_rate", "seconds")
 
 
 @dataclass
 class History:
     """The rows of a run (dicts with the keys of COLUMNS), its best epoch, and why it ended.
 
-    train_bits_per_dim is the mean over the epoch's batches, each measured before its update; validation_bits_per_dim is measured
+    The figures are in `unit`. train is the mean over the epoch's batches, each measured before its update; validation is measured
     after the epoch, with the averaged weights if there are any (None without validation images). seconds counts from the
     start, across interruptions, without the time between them.
     """
 
     rows: list = field(default_factory=list)
     best_epoch: int = None
+    unit: str = "bits/dim"
     interrupted: bool = False
     stopped_early: bool = False
 
     @property
-    def best_bits_per_dim(self):
-        """The lowest validation bits/dim, None if there was no validation."""
-        return None if self.best_epoch is None else self.rows[self.best_epoch - 1]["validation_bits_per_dim"]
+    def best(self):
+        """The lowest validation figure, None if there was no validation."""
+        return None if self.best_epoch is None else self.rows[self.best_epoch - 1]["validation"]
 
     def add(self, row):
         """Append an epoch's row; True if its weights are the ones to keep: the best so far (NaN never is), or not measured."""
-        value, best = row["validation_bits_per_dim"], self.best_bits_per_dim
+        value, best = row["validation"], self.best
         self.rows.append(row)
         if value is None:
             return True
@@ -51,4 +52,4 @@ class History:
             writer.writeheader()
             writer.writerows(self.rows)
         if self.rows:
-            plotting.save_curve(pathlib.Path(folder) / "curve.png", self.rows)
+            plotting.save_curve(pathlib.Path(folder) / "curve.png", self.rows, self.unit)

@@ -133,6 +133,9 @@ class Layer:
             for array in (*layer.grads.values(), *layer.sums.values()):
                 array[...] = 0
 
+    def prepare(self, images):
+        """Look at the training images once, before training begins; most layers have nothing to do here."""
+
     def update(self):
         """Move the states of the tree by the sums of the batch."""
         for _, child in self.children():

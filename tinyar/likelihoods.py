@@ -14,12 +14,12 @@ class Categorical:
     """Each sub-pixel is one of `levels` values, with probabilities softmax(outputs): one output a level.
 
     Nothing says that neighbouring levels are alike; the network has to learn it (van den Oord et al. 2016).
-    Outputs have shape (..., levels), pixels (...) integers 0 .. levels - 1. Raises ValueError for levels outside 2 .. 256.
+    Outputs have shape (..., levels), pixels (...) integers 0 .. levels - 1. Raises ValueError for levels outside 2 .. most.
     """
 
-    def __init__(self, levels):
-        if not isinstance(levels, (int, np.integer)) or not 2 <= levels <= 256:
-            raise ValueError(f"levels: expected a whole number from 2 to 256, got {levels!r}")
+    def __init__(self, levels, most=256):
+        if not isinstance(levels, (int, np.integer)) or not 2 <= levels <= most:
+            raise ValueError(f"levels: expected a whole number from 2 to {most}, got {levels!r}")
         self.levels = int(levels)
         self.outputs_per_subpixel = self.levels
 

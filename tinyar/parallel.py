@@ -40,7 +40,7 @@ class Workers:
         self.pool.shutdown()
 
     def gradient(self, images):
-        """Set model.grads to the gradient of the mean nats per sub-pixel of the batch; returns that mean, not fetched yet.
+        """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
         images (batch, height, width, channels), integers on the host.
         """
@@ -59,10 +59,10 @@ class Workers:
             self.model.add_from(replica)
         return total
 
-    def nats(self, images):
-        """The mean nats per sub-pixel of the images, without gradients: a Python float, the sum taken in float64."""
+    def measure(self, images):
+        """The mean of model.score over the images' sub-pixels, without gradients: a Python float, the sum taken in float64."""
         def work(replica, parts):
-            return [replica.likelihood.nats(replica(x), x).sum(dtype="float64") for x in map(to_device, parts)]
+            return [replica.score(x) for x in map(to_device, parts)]
 
         return float(sum(sum(sums) for sums in self.each(work, images))) / images.size
 

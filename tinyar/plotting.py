@@ -58,14 +58,14 @@ def save_image(path, array, scale=None):
         matplotlib.image.imsave(temporary, np.broadcast_to(array, (*array.shape[:2], 3)), format="png")
 
 
-def save_samples(path, samples, real, levels):
+def save_samples(path, samples, real, levels, titles=("drawn by the model", "real")):
     """Write drawn and real images (N, height, width, channels) as two grids side by side, each under its title."""
     pictures = [enlarge(grid(images, levels)) for images in (samples, real)]
     margin, head = 15, 40
     height = head + max(len(picture) for picture in pictures) + margin
     width = margin + sum(picture.shape[1] + margin for picture in pictures)
     figure, left = Figure(figsize=(width / 100, height / 100)), margin
-    for title, picture in zip(("drawn by the model", "real"), pictures):
+    for title, picture in zip(titles, pictures):
         # Axes of exactly as many pixels as the picture has: no pixel of an image is wider than another.
         tall, wide, _ = picture.shape
         axes = figure.add_axes((left / width, 1 - (head + tall) / height, wide / width, tall / height))
@@ -123,18 +123,18 @@ class Film:
 
 # -- curves ------------------------------------------------------------------------------------------------------------
 
-def save_curve(path, rows):
-    """Write the loss curve of a training: bits per dimension against the epoch, the best validation marked.
+def save_curve(path, rows, unit="bits/dim"):
+    """Write the loss curve of a training: its figures, in `unit`, against the epoch, the best validation marked.
 
-    rows    a dict for each epoch with the keys epoch, train_bits_per_dim and validation_bits_per_dim, of which the last
+    rows    a dict for each epoch with the keys epoch, train and validation, of which the last
             may be None (not measured). Values that aren't finite are left out
     """
     if not rows:
         raise ValueError("rows: expected at least one epoch, got none")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="epoch", ylabel="bits per dimension")
+    axes = figure.add_subplot(xlabel="epoch", ylabel=unit)
     for name, color, style in (("train", BLUE, "o--"), ("validation", VERMILLION, "s-")):
-        points = measured(rows, f"{name}_bits_per_dim")
+        points = measured(rows, name)
         if points:
             axes.plot(*zip(*points), style, color=color, markersize=4, label=name)
     if points:  # of the validation
@@ -145,6 +145,20 @@ def save_curve(path, rows):
     axes.grid(color=PALE)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    save_figure(path, figure)
+
+
+def save_usage(path, counts):
+    """Write how often each code of a codebook was chosen, counts (codes), the most used first, beside even use."""
+    counts = np.sort(np.asarray(counts))[::-1]
+    if counts.ndim != 1 or not counts.sum() > 0:
+        raise ValueError(f"counts: expected a count for each code, not all of them 0, got shape {counts.shape}")
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="codes, the most used first", ylabel="share of all positions")
+    axes.bar(np.arange(len(counts)), counts / counts.sum(), width=1, color=BLUE)
+    axes.axhline(1 / len(counts), color=VERMILLION, linestyle="--", label="if all were used alike")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     save_figure(path, figure)
 
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 from tinyar import checkpoint
 from tinyar.history import History
-from tinyar.losses import bits_per_dim
 from tinyar.optim import copy_arrays
 
 
@@ -19,7 +18,7 @@ class Progress:
     epoch: int = 1
     updates: int = 0
     images: int = 0  # seen in this epoch
-    nats: float = 0.0  # mean nats per sub-pixel, summed over those images
+    loss: float = 0.0  # mean loss per sub-pixel, summed over those images
     seconds: float = 0.0
 
 
@@ -34,22 +33,24 @@ class Run:
         self.model, self.optimizer, self.average, self.save_every = model, optimizer, average, save_every
         self.options = checkpoint.plain_json(options)
         self.folder = None if folder is None else pathlib.Path(folder)
-        self.progress, self.history = Progress(), History()
+        self.progress, self.history = Progress(), History(unit=model.unit)
         self.about = about or {}
         self.best = None  # a copy of the best weights, by name
 
     def open(self, resume):
-        """Make sure that the folder can be written to, and take up the run that lies there if it is to be resumed."""
+        """Make sure that the folder can be written to, and take up the run that lies there if it is to be resumed: True if so."""
         self.started = time.perf_counter()
         if self.folder is None:
-            return
+            return False
         path = self.folder / "training.npz"
         if path.exists() and not resume:
             raise FileExistsError(f"{self.folder} holds a training run already: resume it, or choose another folder")
-        if path.exists():
+        found = path.exists()
+        if found:
             self.load(path)
             self.started -= self.progress.seconds
         self.history.save(self.folder)
+        return found
 
     def load(self, path):
         """Take up the run saved at `path`. Raises CheckpointError, nothing changed, if it is of another model or options."""
@@ -62,7 +63,7 @@ class Run:
         self.optimizer.load_state(state["optimizer"])
         if self.average:
             self.average.load_state(state["average"])
-        self.progress, self.history = Progress(**state["progress"]), History(**state["history"])
+        self.progress, self.history = Progress(**state["progress"]), History(unit=self.model.unit, **state["history"])
         if self.history.rows:
             best, _ = checkpoint.load(self.folder / "model.npz")
             self.best = dict(best.arrays())
@@ -77,8 +78,8 @@ class Run:
 
     def save(self):
         """Write training.npz, if there is a folder to write to; not after a loss that isn't finite, so the last good file stays."""
-        self.progress.nats = float(self.progress.nats)
-        if self.folder is not None and math.isfinite(self.progress.nats):
+        self.progress.loss = float(self.progress.loss)
+        if self.folder is not None and math.isfinite(self.progress.loss):
             state = {"about": self.about, "options": self.options, "progress": asdict(self.progress),
                      "optimizer": self.optimizer.state(), "average": self.average.state() if self.average else None,
                      "history": {"rows": self.history.rows, "best_epoch": self.history.best_epoch}}
@@ -89,14 +90,14 @@ class Run:
         return self.average.applied() if self.average else contextlib.nullcontext()
 
     def end_epoch(self, measure):
-        """Measure the averaged weights by measure() -> bits/dim or None, keep them if they are the best, save everything."""
+        """Measure the averaged weights by measure() -> a figure or None, keep them if they are the best, save everything."""
         at = self.progress
         with self.averaged():
             validation = measure()
             at.seconds = time.perf_counter() - self.started
             improved = self.history.add({
-                "epoch": at.epoch, "updates": at.updates, "train_bits_per_dim": bits_per_dim(float(at.nats) / at.images),
-                "validation_bits_per_dim": validation, "learning_rate": self.optimizer.learning_rate(), "seconds": at.seconds})
+                "epoch": at.epoch, "updates": at.updates, "train": self.model.figure(float(at.loss) / at.images),
+                "validation": validation, "learning_rate": self.optimizer.learning_rate(), "seconds": at.seconds})
             if improved:
                 self.best = {name: array.copy() for name, array in self.model.arrays()}
                 if self.folder is not None:

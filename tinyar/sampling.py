@@ -38,7 +38,7 @@ def sample(model, n, shape, *, temperature=1.0, known=None, mask=None, seed=0, p
         raise ValueError(f"temperature: expected a number above 0, got {temperature!r}")
     size = (n, height, width, model.image_channels)
     known, mask = checked_known(model, known, mask, size)
-    images = np.where(mask, known, 0).astype(np.uint8)
+    images = np.where(mask, known, 0).astype(np.uint8 if model.levels <= 256 else np.uint16)
     rng = np.random.default_rng(seed)
     keep_freed_memory()
     model.start(n, height, width)

@@ -17,7 +17,6 @@ import numpy as np
 from tqdm import tqdm
 
 from tinyar.backend import on_gpu, to_device, to_host, xp
-from tinyar.losses import bits_per_dim
 from tinyar.optim import Adam, WeightAverage, clip_global_norm
 from tinyar.parallel import Workers
 from tinyar.run import Run
@@ -31,7 +30,7 @@ class NonFiniteError(FloatingPointError):
 
 def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, clip=None, average=0.999, patience=None,
         threads=None, seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
-    """Train a model by Adam on the mean nats per sub-pixel; returns a History.
+    """Train a model by Adam on its mean loss per sub-pixel; returns a History, in model.unit (bits per dimension for PixelCNN).
 
     train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
                         `for_epoch` may draw them anew for each epoch
@@ -72,7 +71,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
         raise ValueError(f"lr: expected a learning rate of at least 0, got {options['lr']}")
 
     run = Run(model, Adam(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every, about)
-    run.open(resume)
+    if not run.open(resume):
+        model.prepare(draw_epoch(0))
     history = run.history
     with workers, Interrupt() as interrupt:
         while run.progress.epoch <= epochs and not (patience and history.epochs_since_best() >= patience):
@@ -81,9 +81,9 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
                       unit=" images", disable=not progress) as bar:
                 train_epoch(run, workers, images, interrupt, bar)
             if run.progress.images == len(images):
-                run.end_epoch(lambda: None if validation is None else bits_per_dim(workers.nats(validation)))
+                run.end_epoch(lambda: None if validation is None else model.figure(workers.measure(validation)))
                 if progress:
-                    tqdm.write(describe(history.rows[-1]))
+                    tqdm.write(describe(history.rows[-1], model.unit))
             if interrupt.asked:
                 run.save()
                 history.interrupted = True
@@ -100,15 +100,15 @@ def train_epoch(run, workers, images, interrupt, bar):
     while at.images < len(images) and not interrupt.asked:
         batch = images[order[at.images:at.images + batch_size]]
         loss = workers.gradient(batch)
-        at.nats = at.nats + loss.astype(xp.float64) * len(batch)
+        at.loss = at.loss + loss.astype(xp.float64) * len(batch)
         at.images += len(batch)
         number = at.updates + 1
         if number % FETCH_EVERY == 0 or number % run.save_every == 0 or at.images == len(images):
-            at.nats = float(at.nats)
-            if not math.isfinite(at.nats):
+            at.loss = float(at.loss)
+            if not math.isfinite(at.loss):
                 raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
                                      f"{first_non_finite(run.model, batch)}; try a smaller learning rate, or clip the gradients")
-            bar.set_postfix_str(f"{bits_per_dim(at.nats / at.images):.4f} bits/dim", refresh=False)
+            bar.set_postfix_str(f"{run.model.figure(at.loss / at.images):.4f} {run.model.unit}", refresh=False)
         if clip is not None:
             clip_global_norm(run.model, clip)
         run.optimizer.step()
@@ -120,10 +120,10 @@ def train_epoch(run, workers, images, interrupt, bar):
 
 
 def evaluate(model, images, threads=None):
-    """The mean bits per dimension that images (N, height, width, channels) cost under the model: a Python float."""
+    """What images (N, height, width, channels) cost under the model, on average, in model.unit (bits/dim): a Python float."""
     check_images(model, "images", images)
     with Workers(model, threads) as workers:
-        return bits_per_dim(workers.nats(images))
+        return model.figure(workers.measure(images))
 
 
 def check_images(model, name, images):
@@ -163,11 +163,11 @@ def first_non_finite(model, images):
     return f"first in the output of layer {found[0]}" if found else "first in the loss itself"
 
 
-def describe(row):
+def describe(row, unit):
     """One line about an epoch."""
-    validation = row["validation_bits_per_dim"]
+    validation = row["validation"]
     held_out = "" if validation is None else f", held out {validation:.4f}"
-    return f"epoch {row['epoch']}: train {row['train_bits_per_dim']:.4f}{held_out} bits/dim, {row['seconds']:.0f} s"
+    return f"epoch {row['epoch']}: train {row['train']:.4f}{held_out} {unit}, {row['seconds']:.0f} s"
 
 
 class Interrupt:

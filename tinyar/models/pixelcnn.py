@@ -18,6 +18,7 @@ from tinyar.layers.conv import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import Linear, ReLU
 from tinyar.likelihoods import Categorical
+from tinyar.losses import bits_per_dim
 
 PUBLISHED = {
     # 7x7 blocks 64-32-32-64 with LayerNorm: 280,130 parameters with 5 blocks and 2 levels; 8 and 10 blocks were tried too.
@@ -43,6 +44,9 @@ class PixelCNN(Layer):
     x (batch, height, width, image_channels), integers 0 .. levels - 1, of any height and width;
     logits (batch, height, width, image_channels, levels). backward returns the gradient by x as if its levels were real numbers.
 
+    With one_hot the pixels are codes (`tinyar.codes`), numbers without an order: the network sees the one-hot vector of each, and
+    x may also be such vectors (..., levels) themselves, by which backward then returns the gradient.
+
     residual=False leaves out the "u +", layer_norm=False the LayerNorm. With ordered_colors (for more than one image channel)
     the channels of every layer are dealt out to the colours and masked in the order R, G, B; without, all colours of a pixel are
     independent of each other, given the earlier pixels. The weights of the last layer start at a tenth of the usual size, so
@@ -50,17 +54,20 @@ class PixelCNN(Layer):
     """
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, blocks=5, block="bottleneck", first_kernel=7,
-                 kernel_size=7, layer_norm=True, residual=True, head=(64,), seed=0):
+                 kernel_size=7, layer_norm=True, residual=True, head=(64,), one_hot=False, seed=0):
         super().__init__()
         self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors, channels=channels,
                            blocks=blocks, block=block, first_kernel=first_kernel, kernel_size=kernel_size,
-                           layer_norm=layer_norm, residual=residual, head=list(head), seed=seed)
+                           layer_norm=layer_norm, residual=residual, head=list(head), one_hot=one_hot, seed=seed)
         if block not in ("bottleneck", "plain"):
             raise ValueError(f"PixelCNN: block is 'bottleneck' or 'plain', got {block!r}")
         if not isinstance(blocks, (int, np.integer)) or blocks < 0:
             raise ValueError(f"PixelCNN: blocks is a whole number of at least 0, got {blocks!r}")
-        self.likelihood = Categorical(levels)
-        self.levels, self.image_channels = levels, image_channels
+        if one_hot and image_channels != 1:
+            raise ValueError(f"PixelCNN: one_hot is for grids of codes, of one channel, got image_channels={image_channels}")
+        self.likelihood = Categorical(levels, most=2 ** 16 if one_hot else 256)
+        self.levels, self.image_channels, self.one_hot = levels, image_channels, one_hot
+        self.unit = "bits/code" if one_hot else "bits/dim"
         colors = image_channels if ordered_colors else 1
         # Which sub-pixels of a pixel are drawn from one step: each colour by itself, or all at once.
         self.color_passes = [slice(c, c + 1) for c in range(colors)] if colors > 1 else [slice(0, image_channels)]
@@ -78,7 +85,7 @@ class PixelCNN(Layer):
             half = channels // 2
             return Chain(ReLU(), pointwise(channels, half), ReLU(), conv(half, half, kernel_size), ReLU(), pointwise(half, channels))
 
-        links = [conv(image_channels, channels, first_kernel, "A")]
+        links = [conv(levels if one_hot else image_channels, channels, first_kernel, "A")]
         for _ in range(blocks):
             links += [LayerNorm(channels, colors)] if layer_norm else []
             links += [Residual(body()) if residual else body()]
@@ -108,13 +115,23 @@ class PixelCNN(Layer):
     def backward(self, dlogits, need_dx=True):
         dnet = dlogits.reshape(*dlogits.shape[:-2], -1)
         dscaled = self.net.backward(dnet, need_dx)
-        return dscaled * (2 / (self.levels - 1)) if need_dx else None
+        if not need_dx or self.one_hot:
+            return dscaled
+        return dscaled * (2 / (self.levels - 1))
 
     def loss(self, logits, x, weight=1.0):
         """The mean nats per sub-pixel of the images x, and its gradient by the logits; both times weight, x's share of a batch."""
         loss, dlogits = self.likelihood.loss(logits, x)
         dlogits *= weight
         return loss * weight, dlogits
+
+    def score(self, x):
+        """The nats of the images x, summed over sub-pixels, by inference alone."""
+        return self.likelihood.nats(self(x), x).sum(dtype=xp.float64)
+
+    def figure(self, loss):
+        """A mean loss as it is reported, in self.unit."""
+        return bits_per_dim(loss)
 
     def step(self, x, at):
         """The logits (batch, image_channels, levels) at one pixel; x (batch, image_channels), of which only earlier colours count."""
@@ -124,9 +141,13 @@ class PixelCNN(Layer):
         self.net.see(self.scale(x), at)
 
     def scale(self, x):
-        """Levels 0 .. levels - 1 as numbers from -1 to 1, so that the zeros around the image are a colour of their own."""
+        """Levels 0 .. levels - 1 as numbers from -1 to 1, so that the zeros around the image are a colour of their own; or one-hot."""
+        if self.one_hot and x.shape[-1] == self.levels:
+            return x.astype(self.dtype)
         if x.ndim not in (2, 4) or x.shape[-1] != self.image_channels:
             raise ValueError(f"PixelCNN: expected images (batch, height, width, {self.image_channels}), got shape {x.shape}")
+        if self.one_hot:
+            return (x == xp.arange(self.levels)).astype(self.dtype)
         return x.astype(self.dtype) * (2 / (self.levels - 1)) - 1
 
     def logits(self, features):

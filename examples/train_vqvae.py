@@ -1,0 +1,148 @@
+"""Lesson: train a VQ-VAE, then a PixelCNN on its codes, and let the two together draw.
+
+    python examples/train_vqvae.py --data digits            8x8 digits that come with tinyar, no network
+    python examples/train_vqvae.py                          MNIST in 256 levels (or digits, if it can't be had)
+    python examples/train_vqvae.py --data mnist --flat      one code an image: clustering; all K outputs in one picture
+    python examples/train_vqvae.py --resume                 go on with the latest run, in whichever stage it is
+
+The first stage learns the autoencoder; its figure is the mean squared error divided by the variance of the images (1 is no better than
+painting their mean), or with --output categorical bits per dimension given the codes. The second stage learns a prior p(codes). What
+to expect stands in the README's table. Writes to runs/vqvae-<data>/: autoencoder/ and prior/ (weights, history, curves), codes.npz,
+reconstructions.png (originals over reconstructions), usage.png, codes.png and samples.png (the prior's draws beside independent ones),
+or outputs.png with --flat.
+"""
+
+import argparse
+import math
+import sys
+
+import numpy as np
+from arguments import positive, whole
+
+from tinyar import backend, checkpoint, codes, data, models, plotting, training
+from tinyar.files import run_folder
+from tinyar.layers.quantizer import perplexity, share_in_use
+from tinyar.optim import cosine
+
+DEFAULTS = dict(epochs=6, prior_epochs=8, batch_size=128, codes=128, widths=[64, 128])
+DEFAULTS_FOR_DIGITS = dict(epochs=60, prior_epochs=8, batch_size=32, codes=64, widths=[64])
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="digits, mnist, fashion-mnist, binarized-mnist (default: mnist, or digits)")
+    parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    parser.add_argument("--levels", type=int, help="2 to 256 levels a pixel (default: the data's own)")
+    parser.add_argument("--binarize", help="threshold, fixed or fresh: black and white")
+    parser.add_argument("--codes", type=whole, help="K, how many codes (128; 64 for digits)")
+    parser.add_argument("--code-channels", type=whole, default=16, help="d, numbers in a code (16)")
+    parser.add_argument("--widths", type=whole, nargs="+", help="of the convolutions of stride 2 (64 128; 64 for digits)")
+    parser.add_argument("--learning", default="ema", help="of the codebook: ema or gradient (ema)")
+    parser.add_argument("--output", default="mse", help="mse or categorical (mse)")
+    parser.add_argument("--flat", action="store_true", help="one code an image, instead of a grid; no prior")
+    parser.add_argument("--epochs", type=whole, help="of the autoencoder (6; 60 for digits)")
+    parser.add_argument("--prior-epochs", type=whole, help="of the prior (8)")
+    parser.add_argument("--batch-size", type=whole, help="128; 32 for digits")
+    parser.add_argument("--lr", type=positive, default=2e-3, help="learning rate at its height, from which it falls by a cosine (0.002)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
+    parser.add_argument("--out", help="folder to write to (default: runs/vqvae-<data>, a new one each time)")
+    parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
+    parser.add_argument("--samples", type=whole, default=64, help="images to draw at the end (64)")
+    parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
+    return parser.parse_args()
+
+
+def load_data(args):
+    """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had."""
+    options = dict(levels=args.levels, binarize=args.binarize, data_dir=args.data_dir, seed=args.seed)
+    if args.data:
+        return data.load(args.data, **options)
+    try:
+        return data.load("mnist", **options)
+    except data.DataNotFoundError:
+        print("MNIST is neither here nor to be had (no network?), so this trains on the digits that come with tinyar.")
+        return data.load("digits", **options)
+
+
+def fill_in_defaults(args, dataset):
+    for name, value in (DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+
+
+def fit(args, model, dataset, epochs, folder, about, average):
+    """Train one stage in its folder, or go on with it; a stage that has come to its end is just taken up."""
+    updates = epochs * -(-len(dataset.train) // args.batch_size)
+    history = training.fit(model, dataset.train, dataset.validation, epochs=epochs, batch_size=args.batch_size,
+                           lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50), average=average,
+                           threads=args.threads, seed=args.seed, out=folder, resume=args.resume, progress=True, about=about)
+    if history.interrupted:
+        sys.exit(f"stopped and saved; go on with the same command and --resume --out {folder.parent}")
+
+
+def main():
+    args = parse_arguments()
+    dataset = load_data(args)
+    fill_in_defaults(args, dataset)
+    folder = run_folder(f"vqvae-{dataset.name}", args.out, args.resume, marker="autoencoder/training.npz")
+    height, width, channels = dataset.image_shape
+    autoencoder = models.VQVAE(dataset.levels, channels, widths=args.widths, codes=args.codes, code_channels=args.code_channels,
+                               learning=args.learning, output=args.output, flat=(height, width) if args.flat else None, seed=args.seed)
+    print(f"data:  {dataset.description}")
+    print(f"model: VQVAE, {autoencoder.count_parameters():,} parameters and {args.codes} codes of {args.code_channels} numbers, "
+          f"computed by {backend.name}")
+
+    # Stage one. The running codebook belongs to the latest encoder, so the weights aren't averaged.
+    about = {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed}
+    fit(args, autoencoder, dataset, args.epochs, folder / "autoencoder", about, average=None)
+    test = training.evaluate(autoencoder, dataset.test.images, args.threads)
+    print(f"test:  {test:.4f} {autoencoder.unit} on {len(dataset.test):,} images that training never saw")
+
+    code_data = codes.cached_dataset(folder / "codes.npz", autoencoder, dataset)
+    counts = np.bincount(code_data.train.images.reshape(-1), minlength=args.codes)
+    print(f"codes: {100 * share_in_use(counts):.0f} % of {args.codes} in use, perplexity {perplexity(counts):.1f}; "
+          f"{autoencoder.quantizer.revived} revived in training")
+    some = dataset.test.images[:16]
+    pairs = np.stack([some, autoencoder.images_of(codes.extract(autoencoder, some))]).reshape(2, 2, 8, height, width, channels)
+    pairs = pairs.swapaxes(0, 1).reshape(-1, height, width, channels)  # each row of originals over its reconstructions
+    plotting.save_image(folder / "reconstructions.png", plotting.grid(pairs, dataset.levels, columns=8))
+    plotting.save_usage(folder / "usage.png", counts)
+    if args.flat:
+        every = np.arange(args.codes, dtype=np.uint16)[np.argsort(-counts), None, None, None]
+        outputs = plotting.grid(autoencoder.images_of(every), dataset.levels)
+        plotting.save_image(folder / "outputs.png", outputs)  # the most used first
+    else:
+        train_prior(args, autoencoder, dataset, code_data, test, folder)
+    print("wrote: " + ", ".join(sorted(str(path) for path in folder.rglob("*.*"))))
+
+
+def train_prior(args, autoencoder, dataset, code_data, test, folder):
+    """Stage two: a PixelCNN on the codes, measured and looked at beside codes that are drawn independently of each other."""
+    grid = code_data.image_shape[:2]
+    prior = models.PixelCNN(code_data.levels, one_hot=True, channels=64, blocks=5, first_kernel=min(7, 2 * max(grid) - 1), kernel_size=3,
+                            seed=args.seed)
+    about = {"autoencoder": codes.checksum(autoencoder)}
+    print(f"prior: PixelCNN on {grid[0]}x{grid[1]} codes, {prior.count_parameters():,} parameters")
+    fit(args, prior, code_data, args.prior_epochs, folder / "prior", about, average=0.999)
+    _, state = checkpoint.load(folder / "prior" / "model.npz")
+    nats = training.evaluate(prior, code_data.test.images, args.threads) * math.log(2)
+    alone = codes.independent_nats(code_data.train.images, code_data.test.images, args.codes)
+    print(f"prior: {nats:.4f} nats per code on test images; independent codes cost {alone:.4f}, knowing nothing {math.log(args.codes):.4f}")
+    if args.output == "categorical":
+        bits = codes.bound(test, nats, dataset.image_shape, grid)
+        print(f"bound: {bits:.4f} bits/dim, {test:.4f} given the codes and the codes' {bits - test:.4f}")
+
+    drawn, drawn_codes = codes.generate(autoencoder, prior, state["about"], args.samples, grid, temperature=args.temperature,
+                                        seed=args.seed, progress=True)
+    independent = autoencoder.images_of(codes.independent_draws(code_data.train.images, args.samples, args.codes, args.seed))
+    plotting.save_samples(folder / "samples.png", drawn, independent, dataset.levels, ("drawn by the prior", "codes drawn independently"))
+    plotting.save_samples(folder / "codes.png", drawn_codes[:16], code_data.test.images[:16], args.codes,
+                          ("codes drawn by the prior", "codes of real images"))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, ArithmeticError) as error:
+        sys.exit(f"train_vqvae.py: {error}")

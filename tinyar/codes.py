@@ -1,0 +1,105 @@
+"""The second stage of a VQ-VAE: images as grids of codes, learned by an autoregressive prior, drawn, and decoded.
+
+    autoencoder    image -> codes -> image          tinyar.models.VQVAE
+    prior          p(codes), pixel by pixel         tinyar.models.PixelCNN(levels=K, one_hot=True)
+    generation     codes drawn from the prior, painted by the decoder
+
+Codes only mean something to the autoencoder that made them: K numbers without an order. So whatever holds codes, or has learned them,
+remembers the checksum of its autoencoder, and is refused with any other.
+"""
+
+import hashlib
+import json
+import math
+import pathlib
+
+import numpy as np
+
+from tinyar.backend import to_host
+from tinyar.data import Dataset, Split
+from tinyar.files import atomic_write
+from tinyar.sampling import sample
+
+IMAGES_AT_ONCE = 100
+
+
+def checksum(model):
+    """SHA-256 of all parameters and states of a model, with their names."""
+    digest = hashlib.sha256()
+    for name, array in model.arrays():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(to_host(array)))
+    return digest.hexdigest()
+
+
+def extract(autoencoder, images):
+    """The codes of images (N, height, width, channels): uint16 (N, rows, columns, 1)."""
+    return np.concatenate([autoencoder.codes_of(images[i:i + IMAGES_AT_ONCE]) for i in range(0, len(images), IMAGES_AT_ONCE)])
+
+
+def cached_dataset(path, autoencoder, dataset):
+    """A Dataset of codes with the splits of `dataset`, read from `path` if that file is of this autoencoder and data.
+
+    Otherwise the codes are extracted and written there. Labels are kept.
+    """
+    splits = dataset.train, dataset.validation, dataset.test
+    made_by = json.dumps([checksum(autoencoder), dataset.description])
+    codes = read(path, made_by)
+    if codes is None:
+        codes = [extract(autoencoder, split.images) for split in splits]
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, made_by=np.array(made_by), train=codes[0], validation=codes[1], test=codes[2])
+    levels = autoencoder.quantizer.codes
+    grid = f"{codes[0].shape[1]}x{codes[0].shape[2]}"
+    return Dataset(f"{dataset.name}-codes", *(Split(part, split.labels) for part, split in zip(codes, splits)), levels,
+                   f"{grid} codes of {levels} of {dataset.description}")
+
+
+def read(path, made_by):
+    """The three arrays of codes in a file, None if there is no such file, or one that was made by something else."""
+    if not pathlib.Path(path).exists():
+        return None
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return [file[name] for name in ("train", "validation", "test")] if str(file["made_by"]) == made_by else None
+    except Exception:  # truncated or of another kind: it is only a cache, so it is made anew
+        return None
+
+
+def generate(autoencoder, prior, prior_about, n, grid, **options):
+    """Draw n images: codes (grid = (rows, columns)) from the prior, decoded. Returns (images, codes), on the host.
+
+    prior_about is what the prior's checkpoint says of itself; options go to tinyar.sampling.sample (temperature, seed, ...).
+    Raises ValueError when the prior was trained on the codes of another autoencoder.
+    """
+    if prior_about.get("autoencoder") != checksum(autoencoder):
+        raise ValueError("this prior has learned the codes of another autoencoder: expected one with checksum "
+                         f"{checksum(autoencoder)[:12]}..., got {str(prior_about.get('autoencoder'))[:12]}...")
+    codes = sample(prior, n, grid, **options)
+    return autoencoder.images_of(codes), codes
+
+
+def frequencies(codes, levels):
+    """How often each code is chosen, as probabilities, each counted once more than it was, so that none is 0: (levels)."""
+    counts = np.bincount(codes.reshape(-1), minlength=levels) + 1.0
+    return counts / counts.sum()
+
+
+def independent_nats(train_codes, codes, levels):
+    """Nats per code when each is drawn by itself, by its frequency in the training codes: what a prior has to beat."""
+    return float(-np.log(frequencies(train_codes, levels))[codes].mean())
+
+
+def independent_draws(train_codes, n, levels, seed=0):
+    """n grids of codes, each code drawn by itself from the frequencies of all training codes: uint16, as `extract` returns."""
+    rng = np.random.default_rng(seed)
+    p = frequencies(train_codes, levels)
+    return rng.choice(levels, (n, *train_codes.shape[1:]), p=p).astype(np.uint16)
+
+
+def bound(bits_given_codes, nats_per_code, image_shape, grid):
+    """An upper bound of the bits per dimension of images: what they cost given the codes, and the codes themselves.
+
+    bits_given_codes in bits per dimension, of a VQVAE with output="categorical"; nats_per_code by a prior, or log(K) for none.
+    """
+    return bits_given_codes + nats_per_code / math.log(2) * math.prod(grid) / math.prod(image_shape)
