@@ -137,7 +137,7 @@ def train_prior(args, autoencoder, dataset, code_data, test, folder):
                                         seed=args.seed, progress=True)
     independent = autoencoder.images_of(codes.independent_draws(code_data.train.images, args.samples, args.codes, args.seed))
     plotting.save_samples(folder / "samples.png", drawn, independent, dataset.levels, ("drawn by the prior", "codes drawn independently"))
-    plotting.save_samples(folder / "codes.png", drawn_codes[:16], code_data.test.images[:16], args.codes,
+    plotting.save_samples(folder / "codes.png", drawn_codes, code_data.test.images[:args.samples], args.codes,
                           ("codes drawn by the prior", "codes of real images"))
 
 

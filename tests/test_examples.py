@@ -73,6 +73,34 @@ def test_complete_finishes_the_lower_halves(trained):
     assert matplotlib.image.imread(folder / "runs" / "pixelcnn-digits" / "completions.png").std() > 0.01
 
 
+VQVAE = ["--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1", "--prior-epochs", "1", "--samples", "4", "--threads", "2"]
+
+
+def test_train_vqvae_runs_both_stages_and_resumes(tmp_path):
+    out, _ = run("train_vqvae.py", *VQVAE, folder=tmp_path)
+    names = ["codes.npz", "codes.png", "reconstructions.png", "samples.png", "usage.png"]
+    assert sorted(path.name for path in (tmp_path / "runs" / "vqvae-digits").iterdir() if path.is_file()) == names
+    assert "% of 8 in use, perplexity" in out and "nats per code" in out and "squared error / variance on 300 images" in out
+    again, _ = run("train_vqvae.py", *VQVAE, "--resume", folder=tmp_path)
+    assert again.splitlines()[-2:] == out.splitlines()[-2:]
+
+
+def test_train_vqvae_flat_and_categorical(tmp_path):
+    out, _ = run("train_vqvae.py", *VQVAE, "--flat", "--out", "flat", folder=tmp_path)
+    assert "outputs.png" in out and not (tmp_path / "flat" / "prior").exists()
+    out, _ = run("train_vqvae.py", *VQVAE, "--output", "categorical", "--out", "categorical", folder=tmp_path)
+    assert "bits/dim given the codes" in out and "bound: " in out
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--codes", "0"], "--codes: expected"), (["--widths", "8", "8", "8", "8"], "can't be halved 4 times"),
+    (["--output", "gauss"], "'mse' or 'categorical'"), (["--learning", "magic"], "'gradient' or 'ema'"),
+    (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"),
+])
+def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
+    assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)
+
+
 def test_without_data_named_and_no_network_it_trains_on_digits(tmp_path):
     out, _ = run("train_pixelcnn.py", *SMALL, folder=tmp_path, data=tmp_path)
     assert "MNIST is neither here nor to be had" in out and (tmp_path / "runs" / "pixelcnn-digits" / "samples.png").exists()

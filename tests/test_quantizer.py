@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import references_vqvae as references
-from tinyar import gradcheck
+from tinyar import gradcheck, gradcheck_cases
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layer import Chain
 from tinyar.layers import Conv2d, VectorQuantizer, quantizer
@@ -199,26 +199,26 @@ class WrongOnce(VectorQuantizer):
     ("codes learn from the decoder", "codebook"),
 ])
 def test_a_wrong_gradient_is_refused(mistake, tensor):
-    frozen = gradcheck.FrozenAssignment(WrongOnce(mistake))
-    with pytest.raises(gradcheck.GradientError, match=f"gradient of (quantizer.)?{tensor} is wrong"):
+    frozen = gradcheck_cases.frozen(WrongOnce(mistake))
+    with pytest.raises(gradcheck.GradientError, match=f"gradient of (layer.quantizer.)?{tensor} is wrong"):
         gradcheck.check(gradcheck.shake(frozen), normal(2, 3, 4, 5))
 
 
 @KINDS
 def test_gradients_with_the_assignment_frozen(learning):
-    layer = gradcheck.FrozenAssignment(with_codes(normal(7, 5), beta=0.6, learning=learning))
+    layer = gradcheck_cases.frozen(with_codes(normal(7, 5), beta=0.6, learning=learning))
     z = normal(2, 3, 4, 5, seed=1)
     comparisons = gradcheck.check(layer, z, entries=200, tolerance=1e-7)
     assert len(comparisons) == (2 if learning == "gradient" else 1)
     y = to_host(layer.forward(to_device(z)))  # and at that point the surrogate is the quantizer itself
-    np.testing.assert_allclose(y[:-1].reshape(z.shape), to_host(layer.quantizer(to_device(z))), atol=1e-12)
-    assert y[-1] == pytest.approx(float(layer.quantizer.loss), rel=1e-12)
+    np.testing.assert_allclose(y[:-1].reshape(z.shape), to_host(layer.layer.quantizer(to_device(z))), atol=1e-12)
+    assert y[-1] == pytest.approx(float(layer.layer.quantizer.loss), rel=1e-12)
 
 
 def test_gradients_of_an_encoder_through_the_quantizer():
     rng = np.random.default_rng(0)
     encoder = Chain(Conv2d(1, 3, 4, 2, 1, rng), Conv2d(3, 5, 3, 1, 1, rng))
-    frozen = gradcheck.FrozenAssignment(VectorQuantizer(7, 5, rng=rng))
+    frozen = gradcheck_cases.frozen(VectorQuantizer(7, 5, rng=rng))
     gradcheck.check(gradcheck.shake(Chain(encoder, frozen)), normal(2, 6, 8, 1))
 
 

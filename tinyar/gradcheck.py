@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyar import layers, models
+from tinyar import layers
 from tinyar.backend import to_device, to_host, xp
-from tinyar.layer import Chain, Layer, Residual
+from tinyar.gradcheck_cases import case_input, cases
 
 TOLERANCE = 1e-6
 
@@ -135,78 +135,6 @@ def refuse_wrong(layer, comparison, tolerance):
         raise GradientError(f"{type(layer).__name__}: the gradient of {comparison.name} is wrong, relative error {error:.1e} "
                             f"(allowed {tolerance:.0e}); worst at {comparison.name}{list(index)}: expected {expected:.9g} by "
                             f"finite differences, got {got:.9g} from backward")
-
-
-class FrozenAssignment(Layer):
-    """What a quantizer's backward is the gradient of: a quantizer with its choices held fast and its loss as an output.
-
-    A quantizer is piecewise constant, and backward isn't its derivative, on purpose. But at a point z0, E0 it is that of
-
-        y = z + c,  loss = mean |E[k] - z0|^2 + beta mean |e0 - z|^2        with k, e0 = E0[k] and c = e0 - z0 constant
-
-    and there y and loss are the quantizer's own. The first forward freezes the constants; weight is the loss's own dy.
-    """
-
-    def __init__(self, quantizer):
-        super().__init__()
-        self.quantizer, self.frozen = quantizer, None
-
-    def forward(self, z):
-        if self.frozen is None:
-            self.frozen = z.copy(), self.quantizer.forward(z), self.quantizer.indices(z)
-        z0, e0, k = self.frozen
-        loss = self.quantizer.beta * ((e0 - z) ** 2).mean()
-        if self.quantizer.learning == "gradient":
-            loss = loss + ((self.quantizer.codebook[k] - z0) ** 2).mean()
-        return xp.concatenate([(z + (e0 - z0)).reshape(-1), loss.reshape(1)])
-
-    def backward(self, dy):
-        self.quantizer.weight = dy[-1]
-        return self.quantizer.backward(dy[:-1].reshape(self.frozen[0].shape))
-
-
-def cases():
-    """(title, layer, shape of x, levels or None): every layer and model of tinyar, small, all axes of different size.
-
-    With `levels` x is an image of that many levels, otherwise standard normal numbers.
-    """
-    rng = np.random.default_rng(0)
-    conv, linear, relu, norm = layers.MaskedConv2d, layers.Linear, layers.ReLU, layers.LayerNorm
-    down, up, quantizer = layers.Conv2d, layers.ConvTranspose2d, layers.VectorQuantizer
-    body = Chain(relu(), linear(6, 3, rng), relu(), conv(3, 3, 3, "B", rng=rng), relu(), linear(3, 6, rng))
-    small = dict(channels=6, blocks=2, first_kernel=5, kernel_size=3, head=(5,))
-    return [
-        ("Linear 4 -> 5", linear(4, 5, rng), (2, 3, 6, 4), None),
-        ("ReLU", relu(), (2, 3, 4, 5), None),
-        ("LayerNorm 6", norm(6), (2, 3, 4, 6), None),
-        ("LayerNorm 7, 3 colours", norm(7, colors=3), (2, 3, 4, 7), None),
-        ("MaskedConv2d 1x1 B", conv(3, 4, 1, "B", rng=rng), (2, 5, 6, 3), None),
-        ("MaskedConv2d 3x3 A", conv(3, 4, 3, "A", rng=rng), (2, 5, 6, 3), None),
-        ("MaskedConv2d 5x5 B", conv(3, 4, 5, "B", rng=rng), (2, 7, 6, 3), None),
-        ("MaskedConv2d 7x7 B, image smaller", conv(2, 3, 7, "B", rng=rng), (2, 1, 4, 2), None),
-        ("MaskedConv2d 3x3 A, 3 colours", conv(3, 7, 3, "A", colors=3, rng=rng), (2, 5, 6, 3), None),
-        ("MaskedConv2d 3x3 B, 3 colours", conv(7, 5, 3, "B", colors=3, rng=rng), (2, 5, 6, 7), None),
-        ("Conv2d 4x4 / 2, padding 1", down(3, 4, 4, 2, 1, rng), (2, 5, 8, 3), None),
-        ("Conv2d 3x2 / 2x1, padding 0x1", down(3, 4, (3, 2), (2, 1), (0, 1), rng), (2, 6, 5, 3), None),
-        ("ConvTranspose2d 4x4 / 2, padding 1", up(3, 4, 4, 2, 1, rng=rng), (2, 2, 5, 3), None),
-        ("ConvTranspose2d 3x2 / 2x1, extra row", up(3, 4, (3, 2), (2, 1), (0, 1), (1, 0), rng), (2, 2, 5, 3), None),
-        ("VectorQuantizer 7, frozen", FrozenAssignment(quantizer(7, 5, rng=rng)), (2, 3, 4, 5), None),
-        ("VectorQuantizer 7, frozen, EMA", FrozenAssignment(quantizer(7, 5, 0.5, "ema", rng=rng)), (2, 3, 4, 5), None),
-        ("Chain and Residual", Chain(norm(6), Residual(body)), (2, 5, 4, 6), None),
-        ("PixelCNN", models.PixelCNN(levels=3, **small), (2, 5, 6, 1), 3),
-        ("PixelCNN, plain blocks", models.PixelCNN(block="plain", layer_norm=False, residual=False, **small), (2, 5, 6, 1), 2),
-        ("PixelCNN, ordered colours", models.PixelCNN(4, image_channels=3, **{**small, "channels": 9}), (2, 4, 5, 3), 4),
-        ("PixelCNN, independent colours", models.PixelCNN(4, image_channels=3, ordered_colors=False, **small), (2, 4, 5, 3), 4),
-    ]
-
-
-def case_input(shape, levels, seed=1):
-    """An input for a case: random levels of an image, or normal numbers that keep away from ReLU's kink at 0."""
-    rng = np.random.default_rng(seed)
-    if levels:
-        return rng.integers(0, levels, shape)
-    x = rng.standard_normal(shape)
-    return x + 0.01 * np.sign(x)
 
 
 def main():

@@ -134,6 +134,7 @@ def check_images(model, name, images):
         raise ValueError(f"{name}: expected images (N, height, width, {model.image_channels}), got shape {images.shape}")
     if not 0 <= images.min() <= images.max() < model.levels:
         raise ValueError(f"{name}: expected levels 0 .. {model.levels - 1}, got {images.min()} .. {images.max()}")
+    model(to_device(images[:1]))  # refuses a size that doesn't fit
 
 
 def fingerprint(images):

@@ -69,6 +69,7 @@ class VQVAE(Layer):
         self.stride = 2 ** len(widths)
         self.unit = "bits/dim given the codes" if output == "categorical" else "squared error / variance"
         self.state["variance"] = xp.ones(1, dtype=xp.float32)
+        self.state["prepared"] = xp.zeros(1, dtype=xp.float32)
         rng, top = np.random.default_rng(seed), widths[-1]
 
         def units():
@@ -92,6 +93,8 @@ class VQVAE(Layer):
         self.encoder = Chain(*joined(down), *units(), *to_code)
         self.quantizer = VectorQuantizer(codes, code_channels, beta, learning, decay, revive_below=revive_below, rng=rng)
         self.decoder = Chain(*from_code, *units(), *joined(up))
+        for param in up[-1].params.values():
+            param *= 0.1  # the first outputs are near 0, the middle grey, rather than far off
 
     @classmethod
     def published(cls, name, **changes):
@@ -103,7 +106,10 @@ class VQVAE(Layer):
     # -- training ------------------------------------------------------------------------------------------------------
 
     def prepare(self, images):
-        """Before training: take the variance of the images, and start the codebook from the encoder's vectors."""
+        """Before training: take the variance of the images, and start the codebook from the encoder's vectors. Done only once."""
+        if self.state["prepared"][0]:
+            return
+        self.state["prepared"][...] = 1
         scaled = images.astype(np.float64) * (2 / (self.levels - 1))
         self.state["variance"][...] = float(scaled.var()) or 1.0
         self.quantizer.start_from(self.encoder(self.scale(to_device(images[:IMAGES_TO_START_FROM]))))
