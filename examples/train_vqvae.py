@@ -24,7 +24,7 @@ from tinyar.files import run_folder
 from tinyar.layers.quantizer import perplexity, share_in_use
 from tinyar.optim import cosine
 
-DEFAULTS = dict(epochs=6, prior_epochs=8, batch_size=128, codes=128, widths=[64, 128])
+DEFAULTS = dict(epochs=6, prior_epochs=8, batch_size=64, codes=128, widths=[64, 128])
 DEFAULTS_FOR_DIGITS = dict(epochs=60, prior_epochs=8, batch_size=32, codes=64, widths=[64])
 
 
@@ -42,7 +42,7 @@ def parse_arguments():
     parser.add_argument("--flat", action="store_true", help="one code an image, instead of a grid; no prior")
     parser.add_argument("--epochs", type=whole, help="of the autoencoder (6; 60 for digits)")
     parser.add_argument("--prior-epochs", type=whole, help="of the prior (8)")
-    parser.add_argument("--batch-size", type=whole, help="128; 32 for digits")
+    parser.add_argument("--batch-size", type=whole, help="64; 32 for digits")
     parser.add_argument("--lr", type=positive, default=2e-3, help="learning rate at its height, from which it falls by a cosine (0.002)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")

@@ -379,11 +379,11 @@ def test_reviving_brings_an_unlucky_codebook_to_life():
     batches = [clusters[rng.integers(0, 8, 64)] + 0.05 * rng.standard_normal((64, 2)) for _ in range(40)]
     start = np.array([(20.0, 20)]) + 0.1 * rng.standard_normal((8, 2))
     used = {}
-    for below in (0, 1.0):
+    for below in (0, 0.1):
         layer = trained_on(with_codes(start, learning="ema", decay=0.9, revive_below=below), *batches)
         used[below] = perplexity(layer.sums["counts"]), share_in_use(layer.sums["counts"]), float(layer.loss)
-    assert used[0][0] < 2.5 < 5 < used[1][0] and used[0][1] < used[1][1] == 1
-    assert used[1][2] < used[0][2] / 5
+    assert used[0][0] < 2.5 < 5 < used[0.1][0] and used[0][1] < used[0.1][1] == 1
+    assert used[0.1][2] < used[0][2] / 5
 
 
 # -- how many codes are in use -----------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def torch_twin(layer, cropped, channels_last):
 
     from tinyar.backend import to_host
     from tinyar.layer import Chain, Residual
-    from tinyar.layers import LayerNorm, Linear, MaskedConv2d, ReLU
+    from tinyar.layers import Conv2d, ConvTranspose2d, LayerNorm, Linear, MaskedConv2d, ReLU
     from tinyar.receptive_fields import live_pairs
 
     def tensor(array):
@@ -148,6 +148,12 @@ def torch_twin(layer, cropped, channels_last):
         if isinstance(layer, Linear):
             twin = nn.Conv2d(layer.in_channels, layer.out_channels, 1)
             twin.weight.data = tensor(layer.params["w"]).T[:, :, None, None].contiguous()
+            twin.bias.data = tensor(layer.params["b"])
+            return twin
+        if isinstance(layer, (Conv2d, ConvTranspose2d)):
+            kind = getattr(nn, type(layer).__name__)  # both libraries keep a transposed kernel as its forward twin's
+            twin = kind(layer.in_channels, layer.out_channels, layer.windows.kernel, layer.windows.stride, layer.windows.padding)
+            twin.weight.data = tensor(layer.params["w"]).permute(3, 2, 0, 1).contiguous()
             twin.bias.data = tensor(layer.params["b"])
             return twin
         raise TypeError(f"no PyTorch twin of {type(layer).__name__}")

@@ -18,7 +18,7 @@ import numpy as np
 from contenders import describe_machine, race, torch_twin
 
 HEIGHT = WIDTH = 28
-LAYERS = {  # title: (class, arguments, live weights or 0)
+LAYERS = {  # title: (class, arguments, products a pixel of the input or 0)
     "MaskedConv2d 7x7 A, 1 -> 64": ("MaskedConv2d", (1, 64, 7, "A"), 24 * 64),
     "MaskedConv2d 7x7 B, 32 -> 32": ("MaskedConv2d", (32, 32, 7, "B"), 25 * 32 * 32),
     "MaskedConv2d 3x3 B, 32 -> 32": ("MaskedConv2d", (32, 32, 3, "B"), 5 * 32 * 32),
@@ -26,6 +26,8 @@ LAYERS = {  # title: (class, arguments, live weights or 0)
     "Linear 64 -> 32": ("Linear", (64, 32), 64 * 32),
     "Linear 32 -> 64": ("Linear", (32, 64), 32 * 64),
     "Linear 64 -> 256": ("Linear", (64, 256), 64 * 256),
+    "Conv2d 4x4 / 2, 64 -> 64": ("Conv2d", (64, 64, 4, 2, 1), 16 * 64 * 64 // 4),  # a quarter as many outputs as pixels
+    "ConvTranspose2d 4x4 / 2, 64 -> 64": ("ConvTranspose2d", (64, 64, 4, 2, 1), 16 * 64 * 64),
     "LayerNorm 64": ("LayerNorm", (64,), 0),
     "ReLU 64": ("ReLU", (), 0),
 }
@@ -49,7 +51,7 @@ def tinyar_layer(title, batch, threads):
     replicas = [layer] + [layer.replica() for _ in range(threads - 1)]
     x = normal(batch, channels, 0)
     size = batch if on_gpu else 2  # as in the training of a network with 64 channels
-    dy = normal(batch, layer(to_device(x[:1])).shape[-1], 1)
+    dy = np.random.default_rng(1).standard_normal((batch, *layer(to_device(x[:1])).shape[1:]), dtype=np.float32)
     parts = [(to_device(x[i:i + size]), to_device(dy[i:i + size])) for i in range(0, batch, size)]
     keep_freed_memory()
     one_blas_thread().__enter__()

@@ -54,7 +54,7 @@ class VQVAE(Layer):
     """
 
     def __init__(self, levels=256, image_channels=1, widths=(64, 128), mix=True, residual_units=2, residual_channels=32, codes=128,
-                 code_channels=16, beta=0.25, learning="ema", decay=0.99, revive_below=1.0, output="mse", flat=None, seed=0):
+                 code_channels=16, beta=0.25, learning="ema", decay=0.99, revive_below=0.1, output="mse", flat=None, seed=0):
         super().__init__()
         self.config = dict(levels=levels, image_channels=image_channels, widths=list(widths), mix=mix, residual_units=residual_units,
                            residual_channels=residual_channels, codes=codes, code_channels=code_channels, beta=beta,
