@@ -13,9 +13,9 @@ import argparse
 import math
 import sys
 
-from arguments import positive, whole
+from arguments import add_data_arguments, fill_in, load_data, positive, whole
 
-from tinyar import backend, data, layers, models, plotting, receptive_fields, sampling, training
+from tinyar import backend, layers, models, plotting, receptive_fields, sampling, training
 from tinyar.files import run_folder
 from tinyar.optim import cosine
 
@@ -25,10 +25,7 @@ DEFAULTS_FOR_DIGITS = dict(epochs=12, batch_size=16, lr=3e-3)  # few images need
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="digits, mnist, fashion-mnist, binarized-mnist (default: mnist, or digits)")
-    parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
-    parser.add_argument("--levels", type=int, help="2 to 256 levels a pixel (default: the data's own)")
-    parser.add_argument("--binarize", help="threshold, fixed or fresh: black and white")
+    add_data_arguments(parser)
     parser.add_argument("--channels", type=whole, default=64, help="features a pixel (64)")
     parser.add_argument("--blocks", type=int, default=5, help="residual blocks (5)")
     parser.add_argument("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
@@ -54,22 +51,10 @@ def fill_in_defaults(args, dataset):
             setattr(args, name, value)
 
 
-def load_data(args):
-    """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had."""
-    options = dict(levels=args.levels, binarize=args.binarize, data_dir=args.data_dir, seed=args.seed)
-    if args.data:
-        return data.load(args.data, **options)
-    try:
-        return data.load("mnist", **options)
-    except data.DataNotFoundError:
-        print("MNIST is neither here nor to be had (no network?), so this trains on the digits that come with tinyar.")
-        return data.load("digits", **options)
-
-
 def main():
     args = parse_arguments()
     dataset = load_data(args)
-    fill_in_defaults(args, dataset)
+    fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
     folder = run_folder(f"pixelcnn-{dataset.name}", args.out, args.resume)
     model = models.PixelCNN(levels=dataset.levels, channels=args.channels, blocks=args.blocks, kernel_size=args.kernel_size,
                             layer_norm=not args.no_layer_norm, residual=not args.no_residual, seed=args.seed)

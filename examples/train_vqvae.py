@@ -17,9 +17,9 @@ import math
 import sys
 
 import numpy as np
-from arguments import positive, whole
+from arguments import add_data_arguments, fill_in, load_data, positive, whole
 
-from tinyar import backend, checkpoint, codes, data, models, plotting, training
+from tinyar import backend, checkpoint, codes, models, plotting, training
 from tinyar.files import run_folder
 from tinyar.layers.quantizer import perplexity, share_in_use
 from tinyar.optim import cosine
@@ -30,10 +30,7 @@ DEFAULTS_FOR_DIGITS = dict(epochs=60, prior_epochs=8, batch_size=32, codes=64, w
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="digits, mnist, fashion-mnist, binarized-mnist (default: mnist, or digits)")
-    parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
-    parser.add_argument("--levels", type=int, help="2 to 256 levels a pixel (default: the data's own)")
-    parser.add_argument("--binarize", help="threshold, fixed or fresh: black and white")
+    add_data_arguments(parser)
     parser.add_argument("--codes", type=whole, help="K, how many codes (128; 64 for digits)")
     parser.add_argument("--code-channels", type=whole, default=16, help="d, numbers in a code (16)")
     parser.add_argument("--widths", type=whole, nargs="+", help="of the convolutions of stride 2 (64 128; 64 for digits)")
@@ -53,24 +50,6 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def load_data(args):
-    """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had."""
-    options = dict(levels=args.levels, binarize=args.binarize, data_dir=args.data_dir, seed=args.seed)
-    if args.data:
-        return data.load(args.data, **options)
-    try:
-        return data.load("mnist", **options)
-    except data.DataNotFoundError:
-        print("MNIST is neither here nor to be had (no network?), so this trains on the digits that come with tinyar.")
-        return data.load("digits", **options)
-
-
-def fill_in_defaults(args, dataset):
-    for name, value in (DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS).items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-
-
 def fit(args, model, dataset, epochs, folder, about, average):
     """Train one stage in its folder, or go on with it; a stage that has come to its end is just taken up."""
     updates = epochs * -(-len(dataset.train) // args.batch_size)
@@ -84,7 +63,7 @@ def fit(args, model, dataset, epochs, folder, about, average):
 def main():
     args = parse_arguments()
     dataset = load_data(args)
-    fill_in_defaults(args, dataset)
+    fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
     folder = run_folder(f"vqvae-{dataset.name}", args.out, args.resume, marker="autoencoder/training.npz")
     height, width, channels = dataset.image_shape
     autoencoder = models.VQVAE(dataset.levels, channels, widths=args.widths, codes=args.codes, code_channels=args.code_channels,
