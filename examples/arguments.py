@@ -1,9 +1,13 @@
-"""What the examples' command lines have in common: types that check, and which data to train on."""
+"""What the examples' command lines have in common: types that check, which data to train on, which run to go on with."""
 
 import argparse
 import math
+import pathlib
 
-from tinyar import data
+from tinyar import checkpoint, data
+from tinyar.files import latest_run_folder, new_run_folder
+
+NOT_OF_A_RUN = ("data_dir", "threads", "out", "resume", "samples", "temperature", "gif")  # may differ when it is resumed
 
 
 def whole(text):
@@ -32,15 +36,17 @@ def add_data_arguments(parser):
 
 
 def load_data(args):
-    """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had."""
+    """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had. Sets args.data to its name."""
     options = dict(levels=args.levels, binarize=args.binarize, data_dir=args.data_dir, seed=args.seed)
-    if args.data:
-        return data.load(args.data, **options)
     try:
-        return data.load("mnist", **options)
+        dataset = data.load(args.data or "mnist", **options)
     except data.DataNotFoundError:
+        if args.data or args.data_dir:
+            raise
         print("MNIST is neither here nor to be had (no network?), so this trains on the digits that come with tinyar.")
-        return data.load("digits", **options)
+        dataset = data.load("digits", **options)
+    args.data = dataset.name
+    return dataset
 
 
 def fill_in(args, defaults):
@@ -48,3 +54,31 @@ def fill_in(args, defaults):
     for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+
+
+def options_of_a_run(args):
+    """The options that make a run what it is, to be saved with it."""
+    return {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
+
+
+def take_up(parser, args, name, file):
+    """With --resume: give args the options that the run in --out, or the latest, was started with; sets args.out.
+
+    Raises FileNotFoundError if there is none, ValueError if an option is given now that was different then.
+    """
+    if args.out is None:
+        args.out = latest_run_folder(f"{name}-{args.data or ''}", file)
+    if not (pathlib.Path(args.out) / file).exists():
+        return  # broken off before anything was saved: begin
+    _, state = checkpoint.load(pathlib.Path(args.out) / file)
+    for option, then in state["about"].get("options", {}).items():
+        now = getattr(args, option, None)
+        if now not in (then, parser.get_default(option)):
+            raise ValueError(f"--{option.replace('_', '-')} was {then} in the run in {args.out}, now {now}: "
+                             "a run is resumed with the options it was started with")
+        setattr(args, option, then)
+
+
+def folder_for(args, name, file):
+    """Where to write: --out, or a new folder in runs/."""
+    return pathlib.Path(args.out) if args.out else new_run_folder(name, file)

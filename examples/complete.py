@@ -32,7 +32,7 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     model, state = checkpoint.load(args.checkpoint)
-    if not state.get("about"):
+    if "data" not in state.get("about", {}):
         raise ValueError(f"{args.checkpoint} doesn't say which data it was trained on; expected a file written by an example")
     about = state["about"]
     dataset = data.load(about["data"], levels=about["levels"], binarize=about["binarize"], seed=about["seed"], data_dir=args.data_dir)

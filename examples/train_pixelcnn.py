@@ -13,14 +13,13 @@ import argparse
 import math
 import sys
 
-from arguments import add_data_arguments, fill_in, load_data, positive, whole
+from arguments import add_data_arguments, fill_in, folder_for, load_data, options_of_a_run, positive, take_up, whole
 
 from tinyar import backend, layers, models, plotting, receptive_fields, sampling, training
-from tinyar.files import run_folder
 from tinyar.optim import cosine
 
 DEFAULTS = dict(epochs=5, batch_size=128, lr=2e-3)
-DEFAULTS_FOR_DIGITS = dict(epochs=12, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
+DEFAULTS_FOR_DIGITS = dict(epochs=8, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
 
 
 def parse_arguments():
@@ -31,7 +30,7 @@ def parse_arguments():
     parser.add_argument("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
     parser.add_argument("--no-layer-norm", action="store_true", help="leave out LayerNorm")
     parser.add_argument("--no-residual", action="store_true", help="leave out the residual connections")
-    parser.add_argument("--epochs", type=whole, help="5; 12 for digits")
+    parser.add_argument("--epochs", type=whole, help="5; 8 for digits")
     parser.add_argument("--batch-size", type=whole, help="128; 16 for digits")
     parser.add_argument("--lr", type=positive, help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
@@ -42,7 +41,10 @@ def parse_arguments():
     parser.add_argument("--samples", type=whole, default=64, help="images to draw at the end (64)")
     parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
     parser.add_argument("--gif", action="store_true", help="film the drawing")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.resume:
+        take_up(parser, args, "pixelcnn", "training.npz")
+    return args
 
 
 def fill_in_defaults(args, dataset):
@@ -55,13 +57,14 @@ def main():
     args = parse_arguments()
     dataset = load_data(args)
     fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
-    folder = run_folder(f"pixelcnn-{dataset.name}", args.out, args.resume)
+    folder = folder_for(args, f"pixelcnn-{dataset.name}", "training.npz")
     model = models.PixelCNN(levels=dataset.levels, channels=args.channels, blocks=args.blocks, kernel_size=args.kernel_size,
                             layer_norm=not args.no_layer_norm, residual=not args.no_residual, seed=args.seed)
     print(f"data:  {dataset.description}")
     print(f"model: PixelCNN, {model.count_parameters():,} parameters, computed by {backend.name}")
 
-    about = {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed}
+    about = {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed,
+             "options": options_of_a_run(args)}
     updates = args.epochs * -(-len(dataset.train) // args.batch_size)
     history = training.fit(model, dataset.train, dataset.validation, epochs=args.epochs, batch_size=args.batch_size,
                            lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
@@ -76,15 +79,18 @@ def main():
     samples = sampling.sample(model, args.samples, dataset.image_shape, temperature=args.temperature, seed=args.seed,
                               progress=True, watch=film.watch if film else None)
     plotting.save_samples(folder / "samples.png", samples, dataset.test.images[:args.samples], dataset.levels)
-    first, second = [layer for _, layer in model.layers() if isinstance(layer, layers.MaskedConv2d)][:2]
-    receptive_fields.save_masks(folder / "masks.png", {"first layer, mask A": first, "second convolution, mask B": second})
+    convolutions = [layer for _, layer in model.layers() if isinstance(layer, layers.MaskedConv2d)]
+    titles = "first layer, mask A", "second convolution, mask B"
+    receptive_fields.save_masks(folder / "masks.png", dict(zip(titles, convolutions)))
     if film:
         film.save(folder / "drawing.gif")
-    print("wrote: " + ", ".join(sorted(str(path) for path in folder.iterdir())))
+    print(f"wrote to {folder}: model.npz, training.npz, history.csv, curve.png, samples.png, masks.png{', drawing.gif' * args.gif}")
 
 
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; --resume goes on from what was saved")
     except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(f"train_pixelcnn.py: {error}")

@@ -17,10 +17,9 @@ import math
 import sys
 
 import numpy as np
-from arguments import add_data_arguments, fill_in, load_data, positive, whole
+from arguments import add_data_arguments, fill_in, folder_for, load_data, options_of_a_run, positive, take_up, whole
 
 from tinyar import backend, checkpoint, codes, models, plotting, training
-from tinyar.files import run_folder
 from tinyar.layers.quantizer import perplexity, share_in_use
 from tinyar.optim import cosine
 
@@ -47,7 +46,10 @@ def parse_arguments():
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
     parser.add_argument("--samples", type=whole, default=64, help="images to draw at the end (64)")
     parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.resume:
+        take_up(parser, args, "vqvae", "autoencoder/training.npz")
+    return args
 
 
 def fit(args, model, dataset, epochs, folder, about, average):
@@ -64,7 +66,7 @@ def main():
     args = parse_arguments()
     dataset = load_data(args)
     fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
-    folder = run_folder(f"vqvae-{dataset.name}", args.out, args.resume, marker="autoencoder/training.npz")
+    folder = folder_for(args, f"vqvae-{dataset.name}", "autoencoder/training.npz")
     height, width, channels = dataset.image_shape
     autoencoder = models.VQVAE(dataset.levels, channels, widths=args.widths, codes=args.codes, code_channels=args.code_channels,
                                learning=args.learning, output=args.output, flat=(height, width) if args.flat else None, seed=args.seed)
@@ -73,7 +75,8 @@ def main():
           f"computed by {backend.name}")
 
     # Stage one. The running codebook belongs to the latest encoder, so the weights aren't averaged.
-    about = {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed}
+    about = {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed,
+             "options": options_of_a_run(args)}
     fit(args, autoencoder, dataset, args.epochs, folder / "autoencoder", about, average=None)
     test = training.evaluate(autoencoder, dataset.test.images, args.threads)
     print(f"test:  {test:.4f} {autoencoder.unit} on {len(dataset.test):,} images that training never saw")
@@ -93,7 +96,9 @@ def main():
         plotting.save_image(folder / "outputs.png", outputs)  # the most used first
     else:
         train_prior(args, autoencoder, dataset, code_data, test, folder)
-    print("wrote: " + ", ".join(sorted(str(path) for path in folder.rglob("*.*"))))
+    pictures = "outputs.png" if args.flat else "codes.png, samples.png; prior/ with the same files as autoencoder/"
+    print(f"wrote to {folder}: autoencoder/ (model.npz, training.npz, history.csv, curve.png), codes.npz, reconstructions.png, "
+          f"usage.png, {pictures}")
 
 
 def train_prior(args, autoencoder, dataset, code_data, test, folder):
@@ -123,5 +128,7 @@ def train_prior(args, autoencoder, dataset, code_data, test, folder):
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; --resume goes on from what was saved")
     except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(f"train_vqvae.py: {error}")

@@ -62,8 +62,17 @@ def test_a_second_run_gets_a_folder_of_its_own_and_resume_takes_the_latest(train
     run("train_pixelcnn.py", "--data", "digits", *SMALL, folder=folder)
     assert (folder / "runs" / "pixelcnn-digits-2" / "training.npz").exists()
     out, _ = run("train_pixelcnn.py", "--data", "digits", *SMALL, "--resume", folder=folder)
-    assert str(pathlib.Path("runs/pixelcnn-digits-2/model.npz")) in out
+    assert f"wrote to {pathlib.Path('runs/pixelcnn-digits-2')}: model.npz" in out
+    alone, _ = run("train_pixelcnn.py", "--resume", "--samples", "4", folder=folder)  # the run itself knows its options
+    assert f"wrote to {pathlib.Path('runs/pixelcnn-digits-2')}: model.npz" in alone
+    _, err = run("train_pixelcnn.py", "--resume", "--epochs", "7", folder=folder, expect=1)
+    assert "--epochs was 1 in the run in" in err and "now 7" in err
     assert (folder / "runs" / "pixelcnn-digits" / "training.npz").read_bytes() == before
+
+
+def test_without_blocks_it_is_a_single_convolution(tmp_path):
+    run("train_pixelcnn.py", "--data", "digits", *SMALL, "--blocks", "0", "--out", "run", folder=tmp_path)
+    assert (tmp_path / "run" / "masks.png").exists()
 
 
 def test_complete_finishes_the_lower_halves(trained):
@@ -140,7 +149,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path):
     (["--data", "digits", "--batch-size", "0"], "--batch-size: expected"), (["--data", "digits", "--threads", "0"], "threads"),
     (["--data", "digits", "--lr", "-1"], "--lr: expected a number above 0"), (["--data", "digits", "--channels", "0"], "--channels: expected"), (["--data", "digits", "--blocks", "-1"], "blocks"),
     (["--data", "digits", "--samples", "0"], "--samples"), (["--data", "digits", "--temperature", "0"], "--temperature"),
-    (["--data", "mnist", "--data-dir", "nowhere"], "nowhere"), (["--data", "digits", "--resume"], "nothing to resume"),
+    (["--data", "mnist", "--data-dir", "nowhere"], "nowhere"), (["--data-dir", "nowhere"], "nowhere"), (["--data", "digits", "--resume"], "nothing to resume"),
     (["--data", "digits", "--out", "/dev/null/run"], "can't write to the folder"), (["--colour"], "unrecognized arguments"),
 ])
 def test_bad_arguments_of_train_pixelcnn(tmp_path, arguments, message):

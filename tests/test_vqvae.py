@@ -123,6 +123,14 @@ def test_it_learns_and_uses_its_codes(trained):
     assert (counts > 0).mean() >= 0.9 and perplexity(counts) > 16
 
 
+def test_training_moves_the_running_codebook():
+    model = make()
+    model.prepare(images(60))
+    before = to_host(model.quantizer.codebook).copy()
+    training.fit(model, images(60), epochs=1, batch_size=20, threads=2, average=None)
+    assert (to_host(model.quantizer.codebook) != before).any()
+
+
 def test_resumed_equals_unbroken(tmp_path):
     options = dict(batch_size=20, threads=2, average=None)
     unbroken, broken = make(), make()

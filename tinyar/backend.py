@@ -101,5 +101,5 @@ def keep_freed_memory():
     except (AttributeError, OSError, TypeError):
         return
     m_trim_threshold, m_mmap_threshold = -1, -3  # their numbers in malloc.h
-    mallopt(m_mmap_threshold, 2 ** 30)
-    mallopt(m_trim_threshold, 2 ** 31 - 1)
+    if mallopt(m_mmap_threshold, 2 ** 25):  # 32 MB, the most that every glibc takes
+        mallopt(m_trim_threshold, 2 ** 31 - 1)

@@ -32,7 +32,7 @@ def save(path, model, state=None):
     arrays = {f"model/{name}": to_host(array) for name, array in model.arrays()}
     plain = pack(state or {}, "state", arrays)
     header = {"format": "tinyar", "version": VERSION, "model": type(model).__name__, "config": model.config, "state": plain}
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    arrays["header"] = np.frombuffer(to_json(header).encode(), dtype=np.uint8)
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
 
@@ -47,8 +47,7 @@ def load(path, model=None):
     if model is None:
         model = build(path, header)
     elif (type(model).__name__, plain_json(model.config)) != (header["model"], header["config"]):
-        theirs = describe(header["model"], header["config"])
-        raise CheckpointError(f"{path}: this checkpoint is of another model: expected {describe_model(model)}, found {theirs}")
+        raise CheckpointError(f"{path}: this checkpoint is of another model: " + difference(model, header))
     params = dict(model.arrays())
     found = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
     if params.keys() != found.keys():
@@ -110,14 +109,23 @@ def unpack(value, path, arrays):
     return value
 
 
+def to_json(value):
+    """As text, NumPy's scalars as Python's. Raises ValueError for what JSON has no words for."""
+    try:
+        return json.dumps(value, default=lambda scalar: scalar.item())
+    except (TypeError, AttributeError):
+        raise ValueError(f"can't be saved, expected texts, numbers, lists and dicts: {value}") from None
+
+
 def plain_json(value):
     """As JSON would give it back: tuples as lists."""
-    return json.loads(json.dumps(value))
+    return json.loads(to_json(value))
 
 
-def describe_model(model):
-    return describe(type(model).__name__, plain_json(model.config))
-
-
-def describe(name, config):
-    return f"{name}({', '.join(f'{key}={value}' for key, value in config.items())})"
+def difference(model, header):
+    """What distinguishes the model in a checkpoint from the one expected: the class, or the options that differ."""
+    mine, theirs = plain_json(model.config), header["config"]
+    if type(model).__name__ != header["model"]:
+        return f"expected a {type(model).__name__}, found a {header['model']}"
+    keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+    return ", ".join(f"expected {key}={mine.get(key)}, found {theirs.get(key)}" for key in keys)

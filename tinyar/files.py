@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-import tempfile
+import secrets
 
 
 @contextlib.contextmanager
@@ -16,15 +16,14 @@ def atomic_write(path):
     path = pathlib.Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        temporary = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+        open(temporary, "xb").close()
     except OSError as error:
         raise OSError(f"can't write to the folder {path.parent} ({error.strerror}); expected one that you may write to") from error
-    os.close(handle)
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
+        yield str(temporary)
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -32,19 +31,19 @@ def atomic_write(path):
         raise
 
 
-def run_folder(name, out=None, resume=False, marker="training.npz"):
-    """The folder of a training run: `out` if given; else runs/name, or runs/name-2, runs/name-3, ..., the first that has no run yet.
+def new_run_folder(name, marker="training.npz"):
+    """runs/name, or runs/name-2, runs/name-3, ...: the first that has no run yet (no file `marker`), so none is overwritten."""
+    first = pathlib.Path("runs") / name
+    folder, number = first, 1
+    while (folder / marker).exists():
+        number += 1
+        folder = first.with_name(f"{name}-{number}")
+    return folder
 
-    A folder has a run if it holds a file `marker`. With resume and without `out` it is the last that has one. So no run is ever overwritten, and --resume alone goes on with
-    the latest. Raises FileNotFoundError when there is nothing to resume.
-    """
-    if out is not None:
-        return pathlib.Path(out)
-    folders = [pathlib.Path("runs") / name]
-    while (folders[-1] / marker).exists():
-        folders.append(folders[0].with_name(f"{name}-{len(folders) + 1}"))
-    if not resume:
-        return folders[-1]
-    if len(folders) == 1:
-        raise FileNotFoundError(f"nothing to resume: there is no run in {folders[0]}; name its folder with --out")
-    return folders[-2]
+
+def latest_run_folder(name, marker="training.npz"):
+    """The folder runs/name* whose run was saved last. Raises FileNotFoundError when there is none."""
+    saved = list(pathlib.Path("runs").glob(f"{name}*/{marker}"))
+    if not saved:
+        raise FileNotFoundError(f"nothing to resume: no run in runs/{name}*; name its folder with --out")
+    return pathlib.Path("runs") / max(saved, key=lambda path: path.stat().st_mtime).relative_to("runs").parts[0]

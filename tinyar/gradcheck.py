@@ -117,7 +117,7 @@ def finite_difference(layer, x, dy, values, index):
         if all((a == b).all() for a, b in zip(sides_above, sides_below)):
             return (above - below) / (2 * h)
     raise ValueError(f"{type(layer).__name__}: a ReLU stands on its kink, where there is no derivative; check at another x, "
-                     "and with biases that aren't 0")
+                     "or at other parameters: gradcheck.shake(model) moves them all a little")
 
 
 def evaluate(layer, x, dy):

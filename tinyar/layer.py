@@ -170,6 +170,9 @@ class Pointwise(Layer):
     def step(self, x, at):
         return self(x)
 
+    def see(self, x, at):
+        """Nothing to remember."""
+
 
 class Chain(Layer):
     """y = last(... second(first(x)))."""
@@ -201,7 +204,8 @@ class Chain(Layer):
         return x
 
     def see(self, x, at):
-        self.links[0].see(x, at)
+        for link in self.links[:1]:
+            link.see(x, at)
 
 
 class Residual(Layer):

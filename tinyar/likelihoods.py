@@ -37,8 +37,8 @@ class Categorical:
         uniforms (...) in [0, 1), on the host, one for each draw, so that equal seeds draw equal images on every backend.
         temperature divides the outputs: below 1 likely levels become likelier, above 1 all become more alike.
         """
-        z = outputs.astype(xp.float64) / temperature
-        p = xp.exp(z - z.max(axis=-1, keepdims=True))
+        z = outputs.astype(xp.float64)
+        p = xp.exp((z - z.max(axis=-1, keepdims=True)) / temperature)
         cumulative = xp.cumsum(p, axis=-1)
         threshold = to_device(uniforms)[..., None] * cumulative[..., -1:]
         return xp.minimum((cumulative <= threshold).sum(axis=-1), self.levels - 1)

@@ -18,6 +18,7 @@ import numpy as np
 from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device
 
 CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
+GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
 
 
 class Workers:
@@ -78,13 +79,12 @@ class Workers:
 def micro_batch_size(model, images, threads):
     """How many images at a time: two feature maps of the widest layer should fit into a core's cache, and no thread be idle.
 
-    On a GPU, all images at once.
+    A GPU has other limits: as many as its memory holds, a training batch in one piece.
     """
-    if on_gpu:
-        return len(images)
     widest = max((param.shape[-1] for _, param, _ in model.parameters()), default=1)
     map_bytes = images.shape[1] * images.shape[2] * widest * 4
-    return min(-(-len(images) // threads), max(2, CACHE_BYTES // (2 * map_bytes)))
+    most = GPU_BYTES // map_bytes if on_gpu else CACHE_BYTES // (2 * map_bytes)
+    return min(-(-len(images) // threads), max(2, most))
 
 
 def checked_threads(threads):

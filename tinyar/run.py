@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from tinyar import checkpoint
 from tinyar.history import History
+from tinyar.nonfinite import spoilt_array
 from tinyar.optim import copy_arrays
 
 
@@ -34,7 +35,8 @@ class Run:
         self.options = checkpoint.plain_json(options)
         self.folder = None if folder is None else pathlib.Path(folder)
         self.progress, self.history = Progress(), History(unit=model.unit)
-        self.about = about or {}
+        self.about = checkpoint.plain_json(about or {})
+        checkpoint.plain_json(model.config)  # what can't be saved is better found out before training than after
         self.best = None  # a copy of the best weights, by name
 
     def open(self, resume):
@@ -55,6 +57,8 @@ class Run:
     def load(self, path):
         """Take up the run saved at `path`. Raises CheckpointError, nothing changed, if it is of another model or options."""
         _, state = checkpoint.load(path)
+        if "options" not in state:
+            raise checkpoint.CheckpointError(f"{path}: holds a model, but no training run to go on with")
         differing = [key for key in self.options if state["options"][key] != self.options[key]]
         if differing:
             raise checkpoint.CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
@@ -77,9 +81,9 @@ class Run:
             self.save()
 
     def save(self):
-        """Write training.npz, if there is a folder to write to; not after a loss that isn't finite, so the last good file stays."""
+        """Write training.npz, if there is a folder to write to; not if loss or weights aren't finite: the last good file stays."""
         self.progress.loss = float(self.progress.loss)
-        if self.folder is not None and math.isfinite(self.progress.loss):
+        if self.folder is not None and math.isfinite(self.progress.loss) and not spoilt_array(self.model):
             state = {"about": self.about, "options": self.options, "progress": asdict(self.progress),
                      "optimizer": self.optimizer.state(), "average": self.average.state() if self.average else None,
                      "history": {"rows": self.history.rows, "best_epoch": self.history.best_epoch}}

@@ -16,16 +16,15 @@ import zlib
 import numpy as np
 from tqdm import tqdm
 
-from tinyar.backend import on_gpu, to_device, to_host, xp
+from tinyar.backend import on_gpu, to_device, xp
+from tinyar.nonfinite import NonFiniteError, first_non_finite, spoilt_array
 from tinyar.optim import Adam, WeightAverage, clip_global_norm
 from tinyar.parallel import Workers
 from tinyar.run import Run
 
 FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it is done every so many updates
 
-
-class NonFiniteError(FloatingPointError):
-    """The loss became infinite or NaN; the message names the update and the layer where it began."""
+ADVICE = "try a smaller learning rate, or clip the gradients"
 
 
 def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, clip=None, average=0.999, patience=None,
@@ -52,7 +51,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
     Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume is False,
     checkpoint.CheckpointError when it holds another run than this one, OSError when it can't be written, NonFiniteError.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every), ("patience", patience or 1)):
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every), ("patience", 1 if patience is None else patience)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
     if clip is not None and not clip > 0:
@@ -67,7 +66,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
         check_images(model, "validation", validation)
     options = {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, "images": fingerprint(draw_epoch(0)),
                "lr": [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]}
-    if not all(rate >= 0 for rate in options["lr"]):
+    if not all(0 <= rate < math.inf for rate in options["lr"]):
         raise ValueError(f"lr: expected a learning rate of at least 0, got {options['lr']}")
 
     run = Run(model, Adam(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every, about)
@@ -81,6 +80,9 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
                       unit=" images", disable=not progress) as bar:
                 train_epoch(run, workers, images, interrupt, bar)
             if run.progress.images == len(images):
+                spoilt = spoilt_array(model)
+                if spoilt:
+                    raise NonFiniteError(f"{spoilt} isn't finite any more after update {run.progress.updates}; {ADVICE}")
                 run.end_epoch(lambda: None if validation is None else model.figure(workers.measure(validation)))
                 if progress:
                     tqdm.write(describe(history.rows[-1], model.unit))
@@ -107,10 +109,11 @@ def train_epoch(run, workers, images, interrupt, bar):
             at.loss = float(at.loss)
             if not math.isfinite(at.loss):
                 raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
-                                     f"{first_non_finite(run.model, batch)}; try a smaller learning rate, or clip the gradients")
+                                     f"{first_non_finite(run.model, batch)}; {ADVICE}")
             bar.set_postfix_str(f"{run.model.figure(at.loss / at.images):.4f} {run.model.unit}", refresh=False)
-        if clip is not None:
-            clip_global_norm(run.model, clip)
+        if clip is not None and not math.isfinite(clip_global_norm(run.model, clip)):
+            raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {at.epoch}): "
+                                 f"{first_non_finite(run.model, batch)}; {ADVICE}")
         run.optimizer.step()
         run.model.update()
         if run.average:
@@ -121,6 +124,7 @@ def train_epoch(run, workers, images, interrupt, bar):
 
 def evaluate(model, images, threads=None):
     """What images (N, height, width, channels) cost under the model, on average, in model.unit (bits/dim): a Python float."""
+    images = getattr(images, "images", images)  # a Split will do
     check_images(model, "images", images)
     with Workers(model, threads) as workers:
         return model.figure(workers.measure(images))
@@ -140,28 +144,6 @@ def check_images(model, name, images):
 def fingerprint(images):
     """Shape and checksum: by these a resumed run knows that it has the same images."""
     return [*images.shape, zlib.crc32(np.ascontiguousarray(images))]
-
-
-def first_non_finite(model, images):
-    """Say where infinities or NaNs begin: the first parameter that has them, or else the first layer whose output has them."""
-    for name, param, _ in model.parameters():
-        if not np.isfinite(to_host(param)).all():
-            return f"parameter {name} isn't finite"
-    twin, found = model.replica(), []
-
-    def watched(path, forward):
-        def forward_and_look(x):
-            y = forward(x)
-            if not np.isfinite(to_host(y)).all():
-                found.append(path)
-            return y
-        return forward_and_look
-
-    for path, layer in twin.layers():
-        if not list(layer.children()):
-            layer.forward = watched(f"{path} ({type(layer).__name__})", layer.forward)
-    twin.forward(to_device(images))
-    return f"first in the output of layer {found[0]}" if found else "first in the loss itself"
 
 
 def describe(row, unit):

@@ -10,6 +10,7 @@ The digest is that of the uncompressed bytes, because mirrors gzip the same data
 import http.client
 import os
 import pathlib
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from tinyar.data.formats import CHUNK, sha256
 
-TIMEOUT = 30  # seconds without a byte until a mirror is given up
+TIMEOUT = 5  # seconds without an answer, or a byte, until an address is given up
 
 
 def check(path, file):
@@ -34,6 +35,7 @@ def fetch(urls, file, folder, report):
     Returns None when none does; then `report`, a list, has one line more for each mirror, with what it said.
     """
     for url in urls:
+        tqdm.write(f"looking for {file.name} at {url.split('/')[2]} ...", file=sys.stderr)
         try:
             return _fetch_from(url, file, folder)
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -44,8 +44,8 @@ class LayerNorm(Pointwise):
         xhat, scales = xp.empty_like(rows), []
         for group in self.groups:
             part, out = rows[:, group], xhat[:, group]
-            ones = xp.full(part.shape[1], 1 / part.shape[1], dtype=rows.dtype)
-            xp.subtract(part, xp.matmul(part, ones)[:, None], out=out)  # x - mu
+            average = xp.full(part.shape[1], 1 / part.shape[1], dtype=rows.dtype)
+            xp.subtract(part, xp.matmul(part, average)[:, None], out=out)  # x - mu
             variance = xp.einsum("pc,pc->p", out, out) / part.shape[1]
             inverse = 1 / xp.sqrt(variance + self.eps)[:, None]
             out *= inverse

@@ -1,0 +1,36 @@
+"""When numbers become infinite or NaN: find out where, and say so, before they spoil anything that is saved."""
+
+import numpy as np
+
+from tinyar.backend import to_device, to_host
+
+
+class NonFiniteError(FloatingPointError):
+    """Training met infinities or NaNs; the message names the update and the layer where they began."""
+
+
+def spoilt_array(model):
+    """The dotted name of the first parameter or state that isn't finite, None if all are. (A GPU is waited for.)"""
+    return next((name for name, array in model.arrays() if not np.isfinite(to_host(array)).all()), None)
+
+
+def first_non_finite(model, images):
+    """Say where infinities or NaNs begin: the first parameter that has them, or else the first layer whose output has them."""
+    name = spoilt_array(model)
+    if name:
+        return f"parameter {name} isn't finite"
+    twin, found = model.replica(), []
+
+    def watched(path, forward):
+        def forward_and_look(x):
+            y = forward(x)
+            if not np.isfinite(to_host(y)).all():
+                found.append(path)
+            return y
+        return forward_and_look
+
+    for path, layer in twin.layers():
+        if not list(layer.children()):
+            layer.forward = watched(f"{path} ({type(layer).__name__})", layer.forward)
+    twin.forward(to_device(images))
+    return f"first in the output of layer {found[0]}" if found else "first in the loss itself"
