@@ -19,7 +19,7 @@ from tinyar import backend, layers, models, plotting, receptive_fields, sampling
 from tinyar.optim import cosine
 
 DEFAULTS = dict(epochs=5, batch_size=128, lr=2e-3)
-DEFAULTS_FOR_DIGITS = dict(epochs=8, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
+DEFAULTS_FOR_DIGITS = dict(epochs=12, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
 
 
 def parse_arguments():
@@ -30,7 +30,7 @@ def parse_arguments():
     parser.add_argument("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
     parser.add_argument("--no-layer-norm", action="store_true", help="leave out LayerNorm")
     parser.add_argument("--no-residual", action="store_true", help="leave out the residual connections")
-    parser.add_argument("--epochs", type=whole, help="5; 8 for digits")
+    parser.add_argument("--epochs", type=whole, help="5; 12 for digits")
     parser.add_argument("--batch-size", type=whole, help="128; 16 for digits")
     parser.add_argument("--lr", type=positive, help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
