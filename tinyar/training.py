@@ -40,7 +40,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
     threads             cores to use (default: TINYAR_THREADS, or all)
     out                 folder for model.npz (the best weights so far), training.npz (all that resuming needs), history.csv
                         and curve.png; None writes nothing
-    resume              go on with the run in `out`, or begin if there is none yet; `epochs` may be larger than before
+    resume              go on with the run in `out`, or begin if there is none yet; `epochs` may be larger than before, if the
+                        schedule doesn't depend on it
     save_every          updates between two savings within an epoch; each epoch's end saves too
     progress            show bars and a line an epoch
     about               a dict (of texts, numbers, lists) to keep in the files: which data, which options
