@@ -10,15 +10,15 @@ import time
 import matplotlib.image
 import pytest
 
-from tinyar import checkpoint
+from tinyar import checkpoint, data, models, training
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 SMALL = ["--channels", "8", "--blocks", "1", "--kernel-size", "3", "--epochs", "1", "--samples", "4", "--threads", "2"]
 
 
-def run(script, *arguments, folder, data="", expect=0):
+def run(script, *arguments, folder, data_folder="", expect=0):
     """Run an example without a network to hope for; returns (standard output, standard error)."""
-    environment = {**os.environ, "TINYAR_DATA": str(data), "XDG_CACHE_HOME": str(folder.parent / "cache"),
+    environment = {**os.environ, "TINYAR_DATA": str(data_folder), "XDG_CACHE_HOME": str(folder.parent / "cache"),
                    "https_proxy": "http://127.0.0.1:9"}
     result = subprocess.run([sys.executable, "-W", "error", EXAMPLES / script, *map(str, arguments)], cwd=folder, env=environment,
                             capture_output=True, text=True, timeout=120)
@@ -111,12 +111,12 @@ def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
 
 
 def test_without_data_named_and_no_network_it_trains_on_digits(tmp_path):
-    out, _ = run("train_pixelcnn.py", *SMALL, folder=tmp_path, data=tmp_path)
+    out, _ = run("train_pixelcnn.py", *SMALL, folder=tmp_path, data_folder=tmp_path)
     assert "MNIST is neither here nor to be had" in out and (tmp_path / "runs" / "pixelcnn-digits" / "samples.png").exists()
 
 
 def test_mnist_asked_for_and_not_to_be_had_is_an_error_that_says_how_to_get_it(tmp_path):
-    _, err = run("train_pixelcnn.py", "--data", "mnist", *SMALL, folder=tmp_path, data=tmp_path, expect=1)
+    _, err = run("train_pixelcnn.py", "--data", "mnist", *SMALL, folder=tmp_path, data_folder=tmp_path, expect=1)
     assert "TINYAR_DATA" in err and "Traceback" not in err and not (tmp_path / "runs").exists()
 
 
@@ -167,11 +167,9 @@ def test_bad_arguments_of_complete(tmp_path, trained):
 
 @pytest.mark.skipif(not os.environ.get("TINYAR_DATA"), reason="needs the real MNIST files: set TINYAR_DATA to their folder")
 def test_it_trains_on_the_real_mnist(tmp_path):
-    """One update's worth of epochs would take minutes; this looks whether the real files go in at one end."""
-    from tinyar import data
+    """A small network on 2,000 of the real images: seconds, and well below what a constant guess costs."""
     dataset = data.load("mnist", levels=2, download=False)
     assert dataset.train.images.shape == (50_000, 28, 28, 1) and dataset.test.images.shape == (10_000, 28, 28, 1)
-    from tinyar import models, training
     model = models.PixelCNN(levels=2, channels=16, blocks=1, kernel_size=3)
     history = training.fit(model, dataset.train.images[:2000], dataset.validation.images[:500], epochs=1, out=tmp_path, lr=1e-2)
     assert history.best < 0.35  # a constant guess of the share of white pixels costs 0.55
