@@ -19,6 +19,10 @@ step while it is unknown, draw, and let the network `see` what was drawn.
 In training nobody asks for the gradient of the image, and it is costly. Layers that may read the data (convolutions, Linear,
 Chain, the models) therefore take `backward(dy, need_dx=False)`, which leaves it out and returns None.
 
+Models may know something of an image besides its pixels: its class, a map. `model(x, condition)`, `model.forward(x, condition)` and
+`model.start(..., condition)` pass it to all their layers by `layer.given(condition)`, before anything is computed; the layers that use it
+(`tinyar.layers.Conditional`) hold it until the next one comes.
+
 Some layers also learn without a gradient (a codebook by running means). Their arrays are in layer.state, which no optimizer
 touches; forward adds what it sees to layer.sums, which live and are reset with the gradients, and once a batch, after the
 optimizer, `layer.update()` moves the state by them. So it doesn't matter how a batch is cut up over threads.
@@ -82,6 +86,11 @@ class Layer:
                                "every backward uses up what one forward kept, so call forward(x) first")
         cache, self.cache = self.cache, None
         return cache
+
+    def given(self, condition):
+        """Tell the tree what the next images are conditioned on: (batch, 1 or height, 1 or width, channels), or None for nothing."""
+        for _, child in self.children():
+            child.given(condition)
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 
@@ -226,3 +235,28 @@ class Residual(Layer):
 
     def step(self, x, at):
         return x + self.body.step(x, at)
+
+
+class Sum(Layer):
+    """y = first(x) + second(x) + ...: layers side by side, so dx is the sum of their gradients."""
+
+    def __init__(self, *terms):
+        super().__init__()
+        self.terms = list(terms)
+
+    def __call__(self, x):
+        return sum(term(x) for term in self.terms)
+
+    def forward(self, x):
+        return sum(term.forward(x) for term in self.terms)
+
+    def backward(self, dy, need_dx=True):
+        gradients = [term.backward(dy, need_dx) for term in self.terms]
+        return sum(gradients) if need_dx else None
+
+    def step(self, x, at):
+        return sum(term.step(x, at) for term in self.terms)
+
+    def see(self, x, at):
+        for term in self.terms:
+            term.see(x, at)

@@ -18,6 +18,7 @@ import numpy as np
 
 from tinyar.backend import xp
 from tinyar.layer import Layer
+from tinyar.layers.columns import expand_width, shifted_rows
 from tinyar.layers.groups import group_slices
 from tinyar.layers.pointwise import as_rows, check_channels, check_last_axis, sum_rows
 
@@ -34,13 +35,13 @@ class MaskedConv2d(Layer):
 
     Parameters: w (taps, in, out), the live taps in raster order; b (out). With `colors` > 1 the channels of x and of y are dealt
     out to the colours (`group_slices`), and the centre tap lives from colour a to colour o only if a < o (mask A) or a <= o
-    (mask B): it isn't part of w then, but one block a colour, centre_o (visible inputs, outputs of the group). The start is He
-    normal, standard deviation sqrt(2 / live inputs of an output), biases 0.
+    (mask B): it isn't part of w then, but one block a colour, centre_o (visible inputs, outputs of the group). With `parts` > 1
+    the outputs are that many maps side by side, each dealt out by itself (the two halves of a gate, the four gates of an
+    LSTM), and a block is centre_o_part. The start is He normal, standard deviation sqrt(2 / live inputs of an output), biases 0.
 
-    How it is fast (Cho & Brand 2017, arXiv 1706.06873, call it MEC). The usual columns ("im2col") copy every pixel once for
-    each of the k * k taps. Here x is expanded along the width only: the k pixels around each column lie side by side (batch,
-    height + m, width, k * in), k copies instead of k * k. Row i of the kernel is then one matrix product with the
-    expansion, i rows further down; the products of the m + 1 live rows add up to y. Backward does the same
+    How it is fast (`tinyar.layers.columns`). x is expanded along the width only: the k pixels around each column lie side by side
+    (batch, height + m, width, k * in), k copies instead of the usual k * k. Row i of the kernel is then one matrix product with
+    the expansion, i rows further down; the products of the m + 1 live rows add up to y. Backward does the same
     with dy, expanded once: read upside down and back to front it gives dx, multiplied by x it gives dw. x is kept as it is.
 
     Drawing: the last m + 1 rows of inputs are kept in a ring, row r in slot r % (m + 1), with m zero columns on either side.
@@ -51,7 +52,7 @@ class MaskedConv2d(Layer):
     Raises ValueError for an even kernel size, a mask type other than 'A' or 'B', or channels that don't fit.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, mask_type, colors=1, rng=None):
+    def __init__(self, in_channels, out_channels, kernel_size, mask_type, colors=1, rng=None, parts=1):
         super().__init__()
         check_channels(self, in_channels, out_channels)
         if not isinstance(kernel_size, (int, np.integer)) or kernel_size < 1 or kernel_size % 2 == 0:
@@ -61,10 +62,11 @@ class MaskedConv2d(Layer):
         rng = rng or np.random.default_rng()
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, int(kernel_size)
         self.half = self.kernel_size // 2
+        self.columns = range(-self.half, self.half + 1)
         self.taps = self.half * self.kernel_size + self.half  # all rows above, and what is left of the centre
         self.centres = []  # (name, visible inputs, outputs) of each colour's block of the centre tap
         if colors > 1:
-            self.centres = list(centre_blocks(in_channels, out_channels, mask_type, colors))
+            self.centres = list(centre_blocks(in_channels, out_channels, mask_type, colors, parts))
         elif mask_type == "B":
             self.taps += 1
         centre_weights = sum(inputs.stop * (outputs.stop - outputs.start) for _, inputs, outputs in self.centres)
@@ -97,7 +99,7 @@ class MaskedConv2d(Layer):
     def __call__(self, x):
         check_last_axis(self, x, self.in_channels)
         batch, height, width, _ = x.shape
-        expanded = expand_width(x, self.kernel_size, above=self.half)
+        expanded = expand_width(x, self.columns, above=self.half)
         y = xp.empty((batch, height * width, self.out_channels), dtype=x.dtype)
         y[...] = self.params["b"]
         for i, w in self.kernel_rows(self.params):
@@ -127,7 +129,7 @@ class MaskedConv2d(Layer):
         """dw and dx, both from one expansion of dy, in which tap j of a row stands at place k - 1 - j."""
         batch, height, width, _ = x.shape
         k, m = self.kernel_size, self.half
-        expanded = expand_width(dy, k, below=m)
+        expanded = expand_width(dy, self.columns, below=m)
         x_columns = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
         dx = xp.zeros((batch, height * width, self.in_channels), dtype=x.dtype)
         for (i, w), (_, dw) in zip(self.kernel_rows(self.params), self.kernel_rows(self.grads)):
@@ -141,7 +143,7 @@ class MaskedConv2d(Layer):
     def backward_weights(self, x, dy):
         """dw alone, for the layer that reads the data: with its few channels, expanding x is far cheaper than expanding dy."""
         batch, height, width, _ = x.shape
-        expanded = expand_width(x, self.kernel_size, above=self.half)
+        expanded = expand_width(x, self.columns, above=self.half)
         dy_pixels = dy.reshape(batch, height * width, -1)
         for i, dw in self.kernel_rows(self.grads):
             # y[r, c] += sum_j x[r + i - m, c + j - m] w[i, j]
@@ -168,32 +170,14 @@ class MaskedConv2d(Layer):
         return xp.matmul(window, self.turned_kernels[row % (self.half + 1)]) + self.params["b"]
 
 
-def centre_blocks(in_channels, out_channels, mask_type, colors):
-    """Yield (parameter name, visible inputs, outputs) for each colour whose outputs see something at the centre tap."""
-    groups_in, groups_out = group_slices(in_channels, colors), group_slices(out_channels, colors)
+def centre_blocks(in_channels, out_channels, mask_type, colors, parts):
+    """Yield (parameter name, visible inputs, outputs) for each colour, and part, whose outputs see something at the centre tap."""
+    if out_channels % parts:
+        raise ValueError(f"MaskedConv2d: {out_channels} output channels can't be cut into {parts} equal parts")
+    size = out_channels // parts
+    groups_in, groups_out = group_slices(in_channels, colors), group_slices(size, colors)
     for color, outputs in enumerate(groups_out):
         visible = groups_in[color].stop if mask_type == "B" else groups_in[color].start
-        if visible:
-            yield f"centre_{color}", slice(0, visible), outputs
-
-
-def expand_width(x, kernel_size, above=0, below=0):
-    """For each pixel the kernel_size pixels of its row around it, side by side; zero rows added above or below the image.
-
-    x (batch, height, width, channels) -> (batch, above + height + below, width, kernel_size * channels)
-    """
-    batch, height, width, channels = x.shape
-    half = kernel_size // 2
-    padded = xp.zeros((batch, above + height + below, width + 2 * half, channels), dtype=x.dtype)
-    padded[:, above:above + height, half:half + width] = x
-    # Neighbours in a row lie side by side already: a window is a contiguous piece, and the windows overlap.
-    by_image, by_row, by_pixel, by_channel = padded.strides
-    windows = xp.lib.stride_tricks.as_strided(
-        padded, (batch, padded.shape[1], width, kernel_size * channels), (by_image, by_row, by_pixel, by_channel))
-    return xp.ascontiguousarray(windows)
-
-
-def shifted_rows(expanded, first, height):
-    """Rows first .. first + height - 1 of an expansion as matrices (batch, height * width, ...): a view, nothing is copied."""
-    batch, _, width, features = expanded.shape
-    return expanded[:, first:first + height].reshape(batch, height * width, features)
+        for part in range(parts if visible else 0):
+            name = f"centre_{color}" if parts == 1 else f"centre_{color}_{part}"
+            yield name, slice(0, visible), slice(part * size + outputs.start, part * size + outputs.stop)

@@ -1,4 +1,4 @@
-"""Layers that treat every pixel for itself: the linear map over channels (a 1x1 convolution) and ReLU.
+"""Layers that treat every pixel for itself: the linear map over channels (a 1x1 convolution), ReLU, ELU, and the gate.
 
 x is (..., channels): a feature map (batch, height, width, channels), or the features of one pixel (batch, channels). Nothing
 passes from pixel to pixel, so these layers are causal whatever the mask, and a step is the same formula.
@@ -64,6 +64,65 @@ class ReLU(Pointwise):
     def backward(self, dy):
         y = self.take_cache()
         return dy * (y > 0)
+
+
+class ELU(Pointwise):
+    """y = x where x > 0, exp(x) - 1 elsewhere (Clevert et al. 2016, arXiv 1511.07289), so dx = dy min(y + 1, 1).
+
+    Smooth at 0, and unlike ReLU it passes some gradient everywhere. dy / dx is 1 or exp(x) = y + 1: y is all that backward needs.
+    """
+
+    def __call__(self, x):
+        return xp.maximum(x, xp.expm1(xp.minimum(x, 0)))
+
+    def forward(self, x):
+        self.cache = self(x)
+        return self.cache
+
+    def backward(self, dy):
+        y = self.take_cache()
+        return dy * xp.minimum(y + 1, 1)
+
+
+class Gate(Pointwise):
+    """y = tanh(a) * sigmoid(b), with a the first half of the channels and b the second (van den Oord et al. 2016, arXiv 1606.05328).
+
+    forward     t = tanh(a),  s = 1 / (1 + exp(-b)),  y = t s              x = [a, b] (..., 2 channels), y (..., channels)
+    backward    da = dy s (1 - t^2),  db = dy t s (1 - s)
+
+    sigmoid(b) = (1 + tanh(b / 2)) / 2, which can't overflow, and NumPy has a fast tanh. Raises ValueError for an odd
+    number of channels.
+    """
+
+    def __call__(self, x):
+        t, s = self.halves(x)
+        return t * s
+
+    def forward(self, x):
+        self.cache = self.halves(x)
+        t, s = self.cache
+        return t * s
+
+    def halves(self, x):
+        """t and s, each (..., channels)."""
+        channels, odd = divmod(x.shape[-1], 2)
+        if odd:
+            raise ValueError(f"Gate: expected an even number of channels, two halves, got shape {x.shape}")
+        t = xp.tanh(x[..., :channels])
+        s = x[..., channels:] * 0.5
+        xp.tanh(s, out=s)
+        s *= 0.5
+        s += 0.5
+        return t, s
+
+    def backward(self, dy):
+        t, s = self.take_cache()
+        dx = xp.empty((*dy.shape[:-1], 2 * dy.shape[-1]), dtype=dy.dtype)
+        da, db = dx[..., :dy.shape[-1]], dx[..., dy.shape[-1]:]
+        dy_s = dy * s
+        xp.multiply(dy_s, 1 - t * t, out=da)
+        xp.multiply(dy_s * t, 1 - s, out=db)
+        return dx
 
 
 def as_rows(x):
