@@ -123,7 +123,7 @@ def test_validated_saved_and_returned_weights_are_the_averaged_ones(tmp_path):
 
 def test_every_epoch_has_its_own_order(monkeypatch):
     seen, gradient = [], Workers.gradient
-    monkeypatch.setattr(Workers, "gradient", lambda self, images: seen.append(images) or gradient(self, images))
+    monkeypatch.setattr(Workers, "gradient", lambda self, images, condition: seen.append(images) or gradient(self, images))
     fit(epochs=2, batch_size=60)
     assert (seen[0] != seen[1]).any() and sorted(map(bytes, seen[0])) == sorted(map(bytes, seen[1]))
 
@@ -140,7 +140,7 @@ def test_resumed_equals_unbroken(tmp_path):
     calls = []
     gradient = Workers.gradient
 
-    def breaking(self, images):
+    def breaking(self, images, condition):
         calls.append(1)
         if len(calls) == 6:
             raise MemoryError("pulled the plug")
@@ -238,7 +238,7 @@ def test_training_works_outside_the_main_thread():
 
 def test_early_stopping_keeps_the_best_weights(monkeypatch):
     figures = iter([3.0, 2.0, 2.5, float("nan"), 2.4, 1.0])
-    monkeypatch.setattr(Workers, "measure", lambda self, images: next(figures) * np.log(2))
+    monkeypatch.setattr(Workers, "measure", lambda self, images, condition: next(figures) * np.log(2))
     saved = []
     add = History.add
     monkeypatch.setattr(History, "add", lambda self, row: saved.append(weights(model)) or add(self, row))
@@ -270,7 +270,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_name_of_the_layer(tmp_path):
                 return TRAIN
         calls, gradient = [], Workers.gradient
 
-        def spoiling(self, images):
+        def spoiling(self, images, condition):
             calls.append(1)
             if len(calls) == 2:
                 model.net.links[2].body.links[1].params["w"][0, 0] = np.inf

@@ -3,12 +3,12 @@
 In reading order: layer (the contract), layers, losses, likelihoods, gradcheck, models, optim, training, sampling.
 """
 
-from tinyar import (backend, checkpoint, codes, data, layer, layers, likelihoods, losses, models, optim, plotting, receptive_fields,
-                    sampling, training)
+from tinyar import (backend, checkpoint, codes, conditions, data, layer, layers, likelihoods, losses, models, optim, plotting,
+                    receptive_fields, sampling, training)
 
 __version__ = "0.1.0"
 __all__ = ["backend", "layer", "layers", "losses", "likelihoods", "gradcheck", "models", "optim", "data", "training", "sampling",
-           "checkpoint", "plotting", "receptive_fields", "codes"]
+           "checkpoint", "plotting", "receptive_fields", "codes", "conditions"]
 
 
 def __getattr__(name):

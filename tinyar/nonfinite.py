@@ -14,7 +14,7 @@ def spoilt_array(model):
     return next((name for name, array in model.arrays() if not np.isfinite(to_host(array)).all()), None)
 
 
-def first_non_finite(model, images):
+def first_non_finite(model, images, condition=None):
     """Say where infinities or NaNs begin: the first parameter that has them, or else the first layer whose output has them."""
     name = spoilt_array(model)
     if name:
@@ -32,5 +32,5 @@ def first_non_finite(model, images):
     for path, layer in twin.layers():
         if not list(layer.children()):
             layer.forward = watched(f"{path} ({type(layer).__name__})", layer.forward)
-    twin.forward(to_device(images))
+    twin.forward(*(to_device(array) for array in (images, condition) if array is not None))
     return f"first in the output of layer {found[0]}" if found else "first in the loss itself"

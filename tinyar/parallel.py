@@ -40,40 +40,44 @@ class Workers:
         self.blas.__exit__(*error)
         self.pool.shutdown()
 
-    def gradient(self, images):
+    def gradient(self, images, condition=None):
         """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
-        images (batch, height, width, channels), integers on the host.
+        images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None for none.
         """
         def work(replica, parts):
             replica.zero_grads()
             total = 0.0
-            for part in parts:
-                x = to_device(part)
-                loss, doutputs = replica.loss(replica.forward(x), x, weight=len(part) / len(images))
+            for x, *given in parts:
+                loss, doutputs = replica.loss(replica.forward(x, *given), x, weight=len(x) / len(images))
                 replica.backward(doutputs, need_dx=False)
                 total = total + loss
             return total
 
-        total = sum(self.each(work, images))
+        total = sum(self.each(work, images, condition))
         for replica in self.replicas[1:]:
             self.model.add_from(replica)
         return total
 
-    def measure(self, images):
+    def measure(self, images, condition=None):
         """The mean of model.score over the images' sub-pixels, without gradients: a Python float, the sum taken in float64."""
         def work(replica, parts):
-            return [replica.score(x) for x in map(to_device, parts)]
+            return [replica.score(*part) for part in parts]
 
-        return float(sum(sum(sums) for sums in self.each(work, images))) / images.size
+        return float(sum(sum(sums) for sums in self.each(work, images, condition))) / images.size
 
-    def each(self, work, images):
-        """The results of work(replica, its micro-batches), in the order of the threads."""
+    def each(self, work, images, condition):
+        """The results of work(replica, its micro-batches), in the order of the threads; a micro-batch is (images[, condition])."""
         size = micro_batch_size(self.model, images, self.threads)
-        parts = [images[i:i + size] for i in range(0, len(images), size)]
+        arrays = [images] if condition is None else [images, condition]
+        cuts = range(0, len(images), size)
+
+        def parts(thread):
+            return (tuple(to_device(array[i:i + size]) for array in arrays) for i in cuts[thread::self.threads])
+
         if self.threads == 1:
-            return [work(self.model, parts)]
-        return list(self.pool.map(work, self.replicas, [parts[t::self.threads] for t in range(self.threads)]))
+            return [work(self.model, parts(0))]
+        return list(self.pool.map(work, self.replicas, map(parts, range(self.threads))))
 
 
 def micro_batch_size(model, images, threads):

@@ -58,9 +58,9 @@ def save_image(path, array, scale=None):
         matplotlib.image.imsave(temporary, np.broadcast_to(array, (*array.shape[:2], 3)), format="png")
 
 
-def save_samples(path, samples, real, levels, titles=("drawn by the model", "real")):
+def save_samples(path, samples, real, levels, titles=("drawn by the model", "real"), columns=None):
     """Write drawn and real images (N, height, width, channels) as two grids side by side, each under its title."""
-    pictures = [enlarge(grid(images, levels)) for images in (samples, real)]
+    pictures = [enlarge(grid(images, levels, columns)) for images in (samples, real)]
     margin, head = 15, 40
     height = head + max(len(picture) for picture in pictures) + margin
     width = margin + sum(picture.shape[1] + margin for picture in pictures)

@@ -17,10 +17,12 @@ from tqdm import tqdm
 from tinyar.backend import keep_freed_memory, to_device, to_host
 
 
-def sample(model, n, shape, *, temperature=1.0, known=None, mask=None, seed=0, progress=False, watch=None):
+def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=None, mask=None, seed=0, progress=False, watch=None):
     """Draw n images from an autoregressive model: integers (n, height, width, channels), levels 0 .. model.levels - 1, on the host.
 
     shape         (height, width) or (height, width, channels); any size, whatever the model was trained on
+    labels, maps  what a conditional model draws: one class for all images or (n,), -1 for none; maps (n, height, width, channels)
+                  (see AutoregressiveModel.condition)
     temperature   divides the logits: 1 draws from the model, below 1 leans to likelier levels
     known, mask   completion: where mask is 1 (or True) the pixel is taken from `known`, elsewhere it is drawn. Both broadcast
                   against (n, height, width, channels). Pixels are drawn given the *earlier* ones only, so this is the exact
@@ -38,10 +40,12 @@ def sample(model, n, shape, *, temperature=1.0, known=None, mask=None, seed=0, p
         raise ValueError(f"temperature: expected a number above 0, got {temperature!r}")
     size = (n, height, width, model.image_channels)
     known, mask = checked_known(model, known, mask, size)
+    condition = model.condition(n, labels, maps)
     images = np.where(mask, known, 0).astype(np.uint8 if model.levels <= 256 else np.uint16)
     rng = np.random.default_rng(seed)
     keep_freed_memory()
-    model.start(n, height, width)
+    given = [] if condition is None else [to_device(condition)]
+    model.start(n, height, width, *given)
     for row in tqdm(range(height), desc="drawing", unit="row", disable=not progress):
         uniforms = rng.random((width, n, model.image_channels))
         for col in range(width):

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinyar.backend import on_gpu, to_device, xp
+from tinyar.conditions import Conditions
 from tinyar.nonfinite import NonFiniteError, first_non_finite, spoilt_array
 from tinyar.optim import Adam, WeightAverage, clip_global_norm
 from tinyar.parallel import Workers
@@ -28,15 +29,17 @@ ADVICE = "try a smaller learning rate, or clip the gradients"
 
 
 def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, clip=None, average=0.999, patience=None,
-        threads=None, seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
+        hide_labels=0.0, threads=None, seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
     """Train a model by Adam on its mean loss per sub-pixel; returns a History, in model.unit (bits per dimension for PixelCNN).
 
     train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
-                        `for_epoch` may draw them anew for each epoch
+                        `for_epoch` may draw them anew for each epoch, and whose labels or maps a conditional model needs
     lr                  a learning rate, or a schedule: a function of the update's number, 1, 2, ... (tinyar.optim)
     clip                limit of the global norm of the gradients, None for none
     average             decay of the averaged weights (tinyar.optim.WeightAverage), None for none
     patience            stop after so many epochs in a row that bring no better validation bits/dim, None for never
+    hide_labels         share of the training images, others in every epoch, whose class isn't told, so that a conditional model
+                        can do without one too
     threads             cores to use (default: TINYAR_THREADS, or all)
     out                 folder for model.npz (the best weights so far), training.npz (all that resuming needs), history.csv
                         and curve.png; None writes nothing
@@ -57,15 +60,20 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
             raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
     if clip is not None and not clip > 0:
         raise ValueError(f"clip: expected a limit above 0, got {clip!r}")
+    if not 0 <= hide_labels <= 1:
+        raise ValueError(f"hide_labels: expected a share of the images from 0 to 1, got {hide_labels!r}")
     if patience and validation is None:
         raise ValueError("patience: stopping early needs validation images")
     workers = Workers(model, threads)
     draw_epoch = getattr(train, "for_epoch", lambda epoch: train)
     check_images(model, "train", draw_epoch(0))
+    conditions = Conditions(model, train, "train", required=True)
     if validation is not None:
+        validation_conditions = Conditions(model, validation, "validation", required=True)
         validation = getattr(validation, "images", validation)
         check_images(model, "validation", validation)
-    options = {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, "images": fingerprint(draw_epoch(0)),
+    options = {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed,
+               "images": fingerprint(draw_epoch(0)) + conditions.fingerprint(), "hide_labels": hide_labels,
                "lr": [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]}
     if not all(0 <= rate < math.inf for rate in options["lr"]):
         raise ValueError(f"lr: expected a learning rate of at least 0, got {options['lr']}")
@@ -79,12 +87,13 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
             images = draw_epoch(run.progress.epoch - 1)
             with tqdm(desc=f"epoch {run.progress.epoch}/{epochs}", total=len(images), initial=run.progress.images,
                       unit=" images", disable=not progress) as bar:
-                train_epoch(run, workers, images, interrupt, bar)
+                train_epoch(run, workers, images, conditions.hiding(hide_labels, seed, run.progress.epoch), interrupt, bar)
             if run.progress.images == len(images):
                 spoilt = spoilt_array(model)
                 if spoilt:
                     raise NonFiniteError(f"{spoilt} isn't finite any more after update {run.progress.updates}; {ADVICE}")
-                run.end_epoch(lambda: None if validation is None else model.figure(workers.measure(validation)))
+                run.end_epoch(lambda: None if validation is None else
+                              model.figure(workers.measure(validation, validation_conditions.of(np.arange(len(validation))))))
                 if progress:
                     tqdm.write(describe(history.rows[-1], model.unit))
             if interrupt.asked:
@@ -96,39 +105,44 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
     return history
 
 
-def train_epoch(run, workers, images, interrupt, bar):
+def train_epoch(run, workers, images, conditions, interrupt, bar):
     """Train to the end of the run's current epoch, or until it is interrupted."""
     at, batch_size, clip = run.progress, run.options["batch_size"], run.options["clip"]
     order = np.random.default_rng([run.options["seed"], at.epoch]).permutation(len(images))
     while at.images < len(images) and not interrupt.asked:
-        batch = images[order[at.images:at.images + batch_size]]
-        loss = workers.gradient(batch)
-        at.loss = at.loss + loss.astype(xp.float64) * len(batch)
-        at.images += len(batch)
+        chosen = order[at.images:at.images + batch_size]
+        batch = images[chosen], conditions.of(chosen)
+        loss = workers.gradient(*batch)
+        at.loss = at.loss + loss.astype(xp.float64) * len(chosen)
+        at.images += len(chosen)
         number = at.updates + 1
         if number % FETCH_EVERY == 0 or number % run.save_every == 0 or at.images == len(images):
             at.loss = float(at.loss)
             if not math.isfinite(at.loss):
                 raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
-                                     f"{first_non_finite(run.model, batch)}; {ADVICE}")
+                                     f"{first_non_finite(run.model, *batch)}; {ADVICE}")
             bar.set_postfix_str(f"{run.model.figure(at.loss / at.images):.4f} {run.model.unit}", refresh=False)
         if clip is not None and not math.isfinite(clip_global_norm(run.model, clip)):
             raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {at.epoch}): "
-                                 f"{first_non_finite(run.model, batch)}; {ADVICE}")
+                                 f"{first_non_finite(run.model, *batch)}; {ADVICE}")
         run.optimizer.step()
         run.model.update()
         if run.average:
             run.average.update()
         run.count_update()
-        bar.update(len(batch))
+        bar.update(len(chosen))
 
 
 def evaluate(model, images, threads=None):
-    """What images (N, height, width, channels) cost under the model, on average, in model.unit (bits/dim): a Python float."""
-    images = getattr(images, "images", images)  # a Split will do
+    """What images (N, height, width, channels) cost under the model, on average, in model.unit (bits/dim): a Python float.
+
+    A conditional model is told the labels and maps of a Split; of an array of images it is told no class.
+    """
+    conditions = Conditions(model, images, "images")
+    images = getattr(images, "images", images)
     check_images(model, "images", images)
     with Workers(model, threads) as workers:
-        return model.figure(workers.measure(images))
+        return model.figure(workers.measure(images, conditions.of(np.arange(len(images)))))
 
 
 def check_images(model, name, images):
