@@ -28,18 +28,32 @@ def positive(text):
     return value
 
 
+def share(text):
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
+
+
 def add_data_arguments(parser):
-    parser.add_argument("--data", help="digits, mnist, fashion-mnist, binarized-mnist (default: mnist, or digits)")
+    parser.add_argument("--data", help="digits, mnist, fashion-mnist, binarized-mnist, cifar10, or folder: your images "
+                                       "in --data-dir (default: mnist, or digits)")
     parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    parser.add_argument("--size", type=whole, help="height and width to which the images of folder are resized (32)")
+    parser.add_argument("--grey", action="store_true", help="colour images as grey")
     parser.add_argument("--levels", type=int, help="2 to 256 levels a pixel (default: the data's own)")
     parser.add_argument("--binarize", help="threshold, fixed or fresh: black and white")
 
 
 def load_data(args):
     """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had. Sets args.data to its name."""
-    options = dict(levels=args.levels, binarize=args.binarize, data_dir=args.data_dir, seed=args.seed)
+    options = options_of_data(vars(args))
     try:
-        dataset = data.load(args.data or "mnist", **options)
+        dataset = data.load(args.data or "mnist", data_dir=args.data_dir, **options)
     except data.DataNotFoundError:
         if args.data or args.data_dir:
             raise
@@ -47,6 +61,27 @@ def load_data(args):
         dataset = data.load("digits", **options)
     args.data = dataset.name
     return dataset
+
+
+def load_again(about, data_dir=None):
+    """The dataset of a run, from the `about` in its checkpoint. Raises ValueError if that doesn't say which it was."""
+    options = about.get("options", {})
+    if not options.get("data"):
+        raise ValueError("the checkpoint doesn't say which data it was trained on: expected one written by an example")
+    return data.load(options["data"], data_dir=data_dir, **options_of_data(options))
+
+
+def options_of_data(options):
+    """The keywords for data.load in a dict of command line options, of which an older run may lack some."""
+    return {"levels": options.get("levels"), "binarize": options.get("binarize"), "seed": options.get("seed", 0),
+            "size": options.get("size"), "color": not options.get("grey", False)}
+
+
+def classes_of(dataset):
+    """How many classes the images have. Raises ValueError for data without labels."""
+    if not dataset.classes:
+        raise ValueError(f"--classes: {dataset.name} has no labels")
+    return dataset.classes
 
 
 def fill_in(args, defaults):

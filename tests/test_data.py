@@ -3,23 +3,27 @@
 No test touches the network. Those that need the real files look into TINYAR_DATA and are skipped where it holds none.
 """
 
+import argparse
 import gzip
 import hashlib
+import importlib.util
 import io
 import os
 import pathlib
 import pickle
 import random
 import struct
+import tarfile
 import tracemalloc
 import urllib.error
 import urllib.request
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tinyar import data
-from tinyar.data import download, files, formats, readers
+from tinyar.data import download, files, folder, formats, readers, sources
 
 REAL = os.environ.get("TINYAR_DATA")
 COLUMNS = 784
@@ -72,6 +76,27 @@ def write_files(folder, contents, gzipped=False):
         else:
             (folder / name).write_bytes(content)
     return folder
+
+
+def cifar(images, labels):
+    """Records as the CIFAR-10 page describes them, put together value by value."""
+    content = bytearray()
+    for image, label in zip(images, labels, strict=True):
+        content.append(label)
+        for channel in range(3):
+            content += bytes(int(image[row, col, channel]) for row in range(32) for col in range(32))
+    return bytes(content)
+
+
+def some_colours(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), np.uint8)
+
+
+def tiny_cifar(batches=(1,), count=6, tests=2):
+    """The contents of the files by name; image i of all has label i % 10, the test images are those of seed 9."""
+    contents = {f"data_batch_{batch}.bin": cifar(some_colours(count, seed=batch), [i % 10 for i in range(count)])
+                for batch in batches}
+    return {**contents, "test_batch.bin": cifar(some_colours(tests, seed=9), [3] * tests)}
 
 
 # ---- IDX -------------------------------------------------------------------------------------------------------------
@@ -217,6 +242,292 @@ def test_bad_amat_files_are_refused_by_row(tmp_path, case):
         formats.read_amat(path, 8)
 
 
+# ---- CIFAR-10 --------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_cifar_is_read_back_with_colours_and_rows_in_their_places(tmp_path, pack):
+    image = np.empty((32, 32, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.mgrid[:32, 100:132]  # red says the row, green the column
+    image[..., 2] = 200
+    path = tmp_path / "batch"
+    path.write_bytes(pack(bytes([7]) + bytes(row for row in range(32) for _ in range(32))
+                          + bytes(range(100, 132)) * 32 + bytes([200]) * 1024))
+    images, labels = formats.read_cifar(path)
+    assert images.shape == (1, 32, 32, 3) and images.dtype == labels.dtype == np.uint8 and labels.tolist() == [7]
+    np.testing.assert_array_equal(images[0], image)
+    path.write_bytes(pack(cifar(some_colours(3), [9, 0, 4])))
+    images, labels = formats.read_cifar(path)
+    np.testing.assert_array_equal(images, some_colours(3))
+    assert labels.tolist() == [9, 0, 4]
+
+
+RECORDS = cifar(some_colours(2), [1, 2])
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"", "0 bytes, expected a multiple of 3,073"),
+    (RECORDS[:-1], "6,145 bytes, expected a multiple of 3,073"),
+    (RECORDS + b"!", "6,147 bytes, expected a multiple of 3,073"),
+    (RECORDS[1:] + b"\0", "label .* at position 0, expected 0 to 9"),
+    (RECORDS + cifar(some_colours(1), [10]), "label 10 at position 2, expected 0 to 9"),
+    (RECORDS * 3, "more than 15,365 bytes, expected .* 1 to 5 records"),
+    (gzip.compress(RECORDS)[:-9], "damaged or truncated gzip"),
+    (gzip.compress(RECORDS + bytes(2 ** 26)), "more than 15,365 bytes"),
+], ids=["empty", "a byte less", "a byte more", "shifted", "label 10", "too many", "truncated gzip", "bomb"])
+def test_bad_cifar_files_are_refused_by_name(tmp_path, monkeypatch, content, message):
+    monkeypatch.setattr(formats, "MOST_RECORDS", 5)
+    path = tmp_path / "batch"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"batch: .*{message}"):
+        formats.read_cifar(path)
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+@pytest.mark.parametrize("folder", ["", "cifar-10-batches-bin"])
+def test_cifar_is_made_of_the_batches_that_are_there(tmp_path, monkeypatch, folder, gzipped):
+    write_files(tmp_path / folder, tiny_cifar(batches=(2, 4), count=9), gzipped)
+    monkeypatch.setenv("TINYAR_DATA", str(tmp_path))
+    loaded = data.load("cifar10")
+    assert (loaded.image_shape, loaded.levels, loaded.classes) == ((32, 32, 3), 256, 9)
+    assert "cifar10, 32x32x3, 256 levels" in loaded.description and "15 / 3 / 2 images" in loaded.description
+    order = readers.fixed_permutation(18)
+    every = np.concatenate([some_colours(9, seed=2), some_colours(9, seed=4)])
+    np.testing.assert_array_equal(loaded.train.images, every[order[:15]])
+    np.testing.assert_array_equal(loaded.validation.images, every[order[15:]])
+    np.testing.assert_array_equal(loaded.validation.labels, order[15:] % 9)
+    np.testing.assert_array_equal(loaded.test.images, some_colours(2, seed=9))
+    assert loaded.test.labels.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("kept, message", [
+    ("test", r"only a part of cifar10: data_batch_1.bin or .*data_batch_5.bin \("),
+    ("data", r"only a part of cifar10: test_batch.bin \("),
+])
+def test_cifar_needs_a_training_batch_and_the_test_batch(tmp_path, kept, message):
+    contents = {name: content for name, content in tiny_cifar().items() if name.startswith(kept)}
+    with pytest.raises(data.DataNotFoundError, match=message):
+        data.load("cifar10", data_dir=write_files(tmp_path, contents))
+
+
+def test_a_bad_batch_of_cifar_is_named(tmp_path):
+    contents = {**tiny_cifar(batches=(1, 2)), "data_batch_2.bin": RECORDS[:-1]}
+    with pytest.raises(ValueError, match="data_batch_2.bin: 6,145 bytes"):
+        data.load("cifar10", data_dir=write_files(tmp_path, contents))
+    with pytest.raises(ValueError, match="5 images, expected at least 6"):
+        data.load("cifar10", data_dir=write_files(tmp_path / "few", tiny_cifar(count=5)))
+
+
+def test_colour_images_in_few_levels_and_in_grey(tmp_path):
+    write_files(tmp_path, tiny_cifar())
+    colours = some_colours(2, seed=9)
+    eight = data.load("cifar10", levels=8, data_dir=tmp_path)
+    np.testing.assert_array_equal(eight.test.images, colours // 32)
+    assert eight.levels == 8 and "32x32x3, 8 levels (equal bins of 0..255)" in eight.description
+    grey = data.load("cifar10", color=False, data_dir=tmp_path)
+    by_pillow = [np.asarray(Image.fromarray(image).convert("L")) for image in colours]
+    np.testing.assert_array_equal(grey.test.images[..., 0], by_pillow)
+    assert grey.image_shape == (32, 32, 1) and "cifar10, in grey, 32x32x1" in grey.description
+    np.testing.assert_array_equal(data.load("cifar10", color=False, levels=4, data_dir=tmp_path).test.images[..., 0],
+                                  np.array(by_pillow) // 64)
+
+
+def test_each_channel_of_a_colour_image_is_binarized_for_itself(tmp_path):
+    write_files(tmp_path, tiny_cifar())
+    colours = some_colours(2, seed=9)
+    threshold = data.load("cifar10", binarize="threshold", data_dir=tmp_path)
+    np.testing.assert_array_equal(threshold.test.images, colours >= 128)
+    fresh = data.load("cifar10", binarize="fresh", data_dir=tmp_path)
+    assert fresh.train.for_epoch(1).shape == (5, 32, 32, 3)
+    reds, greens = (fresh.test.images[..., channel][colours[..., channel] > 250] for channel in (0, 1))
+    assert len(reds) != len(greens) and reds.mean() > 0.95 and greens.mean() > 0.95
+
+
+def test_luma_is_pillows_for_every_kind_of_colour():
+    steps = np.array([0, 1, 37, 127, 128, 200, 254, 255], np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, 8, 64, 3)
+    by_pillow = np.asarray(Image.fromarray(colours[0]).convert("L"))
+    np.testing.assert_array_equal(data.to_grey(colours)[0, ..., 0], by_pillow)
+    greys = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    np.testing.assert_array_equal(data.to_grey(greys.repeat(3, axis=3)), greys)
+
+
+# ---- a folder of images ----------------------------------------------------------------------------------------------
+
+def save_pictures(folder, names, size=(8, 8)):
+    """Save a picture of a single colour under each name; the colours differ."""
+    for place, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (10 * place, 255 - 10 * place, 77)).save(folder / name)
+
+
+def test_a_folder_is_split_and_its_subfolders_are_the_classes(tmp_path):
+    names = [f"{kind}/{number}.png" for kind in ("cat", "bee", "ant") for number in range(4)]
+    save_pictures(tmp_path / "zoo", names)
+    zoo = data.load("folder", data_dir=tmp_path / "zoo", size=4)
+    assert (zoo.name, zoo.image_shape, zoo.levels, zoo.classes) == ("folder", (4, 4, 3), 256, 3)
+    assert "folder 'zoo'" in zoo.description and "4x4x3" in zoo.description and "8 / 2 / 2 images" in zoo.description
+    order = sorted(range(12), key=lambda place: names[place])  # ant/0, ant/1, ...
+    order = [order[place] for place in readers.fixed_permutation(12)]
+    splits = (zoo.train, zoo.validation, zoo.test)
+    images, labels = (np.concatenate([getattr(split, part) for split in splits]) for part in ("images", "labels"))
+    for image, label, place in zip(images, labels, order, strict=True):
+        assert (image == [10 * place, 255 - 10 * place, 77]).all()
+        assert "abc"[label] == names[place][0]
+    assert len(zoo.train) == 8 and labels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("names", [
+    ["a.png", "b.jpg", "c.jpeg", "d.bmp", "e.gif", "f.webp", "G.PNG"],
+    ["cat/a.png", "cat/b.png", "cat/c.png", "dog/a.png", "dog/b.png", "dog/c.png", "a.png"],
+    ["cat/a.png", "cat/b.png", "cat/c.png", "dog/a.png", "dog/b.png", "dog/c.png", "dog/small/a.png"],
+    [f"all/{number}.png" for number in range(7)],
+], ids=["all suffixes", "one outside", "one deeper", "a single subfolder"])
+def test_all_images_are_found_and_have_no_labels_unless_each_lies_in_a_class(tmp_path, names):
+    save_pictures(tmp_path, names)
+    for other in ("notes.txt", ".hidden.png", ".thumbnails/a.png"):
+        (tmp_path / other).parent.mkdir(exist_ok=True)
+        (tmp_path / other).write_text("no image")
+    found = data.load("folder", data_dir=tmp_path, size=8)
+    assert [len(found.train), len(found.validation), len(found.test)] == [5, 1, 1]
+    assert found.train.labels is None and found.test.labels is None and found.classes == 0
+
+
+def test_images_are_found_in_alphabetical_order_by_their_whole_names(tmp_path):
+    names = ["b/a.png", "a.png", "a/z.png", "a/b/c.png", "B.png"]
+    save_pictures(tmp_path, names)
+    found = [path.relative_to(tmp_path).as_posix() for path in folder.find_images(tmp_path)]
+    assert found == ["B.png", "a.png", "a/b/c.png", "a/z.png", "b/a.png"]
+
+
+def test_more_classes_than_a_byte_counts(tmp_path):
+    paths = [tmp_path / f"{number:03}" / "a.png" for number in range(300)]
+    labels = folder.classes_of(paths, tmp_path)
+    assert labels.tolist() == list(range(300)) and labels.dtype == np.uint16
+
+
+def test_the_middle_square_is_taken(tmp_path):
+    middle = np.random.default_rng(1).integers(0, 256, (6, 6, 3), np.uint8)
+    for name, before, after in (("wide", 5, 6), ("even", 4, 4), ("square", 0, 0)):
+        wide = np.pad(middle, [(0, 0), (before, after), (0, 0)])
+        for turned, picture in ((False, wide), (True, wide.swapaxes(0, 1))):
+            Image.fromarray(picture).save(tmp_path / f"{name}.png")
+            expected = middle.swapaxes(0, 1) if turned else middle
+            np.testing.assert_array_equal(folder.read_image(tmp_path / f"{name}.png", 6), expected)
+
+
+def test_shrinking_averages_and_growing_smooths(tmp_path):
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255  # finer than 8 pixels can show: taking every eighth would leave only white
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    assert np.abs(folder.read_image(tmp_path / "stripes.png", 8).astype(int) - 127.5).max() < 6
+    Image.fromarray(np.array([[[0] * 3, [200] * 3]] * 2, np.uint8)).save(tmp_path / "edge.png")
+    row = folder.read_image(tmp_path / "edge.png", 8)[4, :, 0].astype(int)
+    assert row[0] < 10 and row[-1] > 190 and (np.diff(row[1:-1]) >= 0).all() and len(set(row)) > 4
+
+
+def pictures_of_every_kind():
+    """Name: (picture, the colour that its upper left quarter must have, its lower right quarter)."""
+    red, blue, white = (200, 30, 40), (20, 60, 180), (255, 255, 255)
+    colours = np.empty((8, 8, 3), np.uint8)
+    colours[:], colours[4:, 4:] = red, blue
+    picture = Image.fromarray(colours)
+    seen = np.full((8, 8), 255, np.uint8)
+    seen[4:, 4:] = 0
+    transparent = picture.copy()
+    transparent.putalpha(Image.fromarray(seen))
+    grey_alpha = Image.new("L", (8, 8), 90)
+    grey_alpha.putalpha(Image.fromarray(seen))
+    sixteen = np.full((8, 8), 0x40FF, np.uint16)
+    sixteen[4:, 4:] = 0xC000
+    grey = np.asarray(picture.convert("L"))[::7, ::7].diagonal()
+    return {"rgb": (picture, red, blue), "grey": (picture.convert("L"), (grey[0],) * 3, (grey[1],) * 3),
+            "palette": (picture.quantize(4), red, blue), "alpha": (transparent, red, white),
+            "grey and alpha": (grey_alpha, (90,) * 3, white),
+            "palette and alpha": (transparent.quantize(4), red, white),
+            "one bit": (Image.fromarray(seen).convert("1"), white, (0, 0, 0)),
+            "16 bits": (Image.fromarray(sixteen), (0x40,) * 3, (0xC0,) * 3)}
+
+
+@pytest.mark.parametrize("kind", pictures_of_every_kind())
+def test_every_kind_of_picture_becomes_rgb_on_white(tmp_path, kind):
+    picture, first, last = pictures_of_every_kind()[kind]
+    picture.save(tmp_path / "picture.png")
+    image = folder.read_image(tmp_path / "picture.png", 8)
+    assert image.dtype == np.uint8 and image.shape == (8, 8, 3)
+    assert (image[:4, :4] == first).all() and (image[4:, 4:] == last).all()
+
+
+def test_photographs_are_turned_as_the_camera_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    upright = np.zeros((16, 16), np.uint8)
+    upright[:8] = 255  # the upper half comes to lie on the right
+    Image.fromarray(upright).save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    image = folder.read_image(tmp_path / "photo.jpg", 16)
+    assert image[:, 8:].min() > 240 and image[:, :8].max() < 15
+
+
+def test_a_folder_in_grey_and_few_levels(tmp_path):
+    save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
+    grey = data.load("folder", data_dir=str(tmp_path), size=4, color=False, levels=16)
+    assert grey.image_shape == (4, 4, 1) and grey.levels == 16 and "in grey, 4x4x1, 16 levels" in grey.description
+    shades = sorted(int(Image.new("RGB", (1, 1), (10 * i, 255 - 10 * i, 77)).convert("L").getpixel((0, 0))) // 16
+                    for i in range(6))
+    splits = (grey.train, grey.validation, grey.test)
+    assert sorted(int(image.max()) for split in splits for image in split.images) == shades
+    assert data.load("folder", data_dir=tmp_path).image_shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("name", ["a/broken.png", "broken.jpg", "broken.gif", "broken.webp", "broken.bmp"])
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: b"<html>403</html>",
+                                    lambda content: content[:len(content) // 2], lambda content: content[:20]])
+def test_a_broken_image_is_an_error_that_names_it(tmp_path, name, damage):
+    save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
+    save_pictures(tmp_path, [name], size=(99, 99))
+    (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))
+    with pytest.raises(ValueError, match=f"{name}: can't be read as an image"):
+        data.load("folder", data_dir=tmp_path)
+
+
+def test_damaged_images_give_a_value_error_or_other_pixels(tmp_path):
+    chance = random.Random(2)
+    for suffix in ("png", "gif", "bmp", "webp", "jpg"):
+        path = tmp_path / f"picture.{suffix}"
+        Image.fromarray(some_colours(1)[0]).save(path)
+        content = path.read_bytes()
+        for _ in range(40):
+            damaged = bytearray(content)
+            for _ in range(chance.randrange(1, 4)):
+                damaged[chance.randrange(min(len(damaged), 200))] = chance.randrange(256)
+            path.write_bytes(damaged)
+            try:
+                assert folder.read_image(path, 8).shape == (8, 8, 3)
+            except ValueError as error:
+                assert str(path) in str(error)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is closed to this user")
+def test_a_subfolder_that_is_closed_is_an_error(tmp_path):
+    save_pictures(tmp_path, [f"a/{number}.png" for number in range(6)])
+    (tmp_path / "a").chmod(0)
+    try:
+        with pytest.raises(PermissionError):
+            data.load("folder", data_dir=tmp_path)
+    finally:
+        (tmp_path / "a").chmod(0o700)
+
+
+def test_a_folder_must_be_named_exist_and_hold_six_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYAR_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match="data_dir=None: .*expected the folder of your images"):
+        data.load("folder")
+    with pytest.raises(data.DataNotFoundError, match="'.*nowhere' is not an existing folder"):
+        data.load("folder", data_dir=tmp_path / "nowhere")
+    save_pictures(tmp_path, [f"{number}.png" for number in range(5)])
+    with pytest.raises(ValueError, match=f"{tmp_path.name}: 5 images, expected at least 6"):
+        data.load("folder", data_dir=tmp_path)
+
+
 # ---- levels ----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("maximum", [255, 16])
@@ -279,7 +590,7 @@ def test_digits_are_bundled_with_their_attribution():
     assert digits.train.images.dtype == digits.train.labels.dtype == np.uint8
     together = np.concatenate([digits.train.images, digits.validation.images, digits.test.images])
     labels = np.concatenate([digits.train.labels, digits.validation.labels, digits.test.labels])
-    assert together.min() == 0 and together.max() == 16
+    assert together.min() == 0 and together.max() == 16 and digits.classes == 10
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as UCI counts them
     with np.load(pathlib.Path(data.__file__).with_name("digits.npz"), allow_pickle=False) as arrays:
         every = arrays["images"]
@@ -322,7 +633,7 @@ def test_threshold_is_two_levels():
 
 
 @pytest.mark.parametrize("keywords, words", [
-    ({}, ["17 levels", "as in the files"]),
+    ({}, ["17 levels", "as many as in the files"]),
     ({"levels": 4}, ["4 levels", "equal bins of 0..16"]),
     ({"levels": 2}, ["2 levels", "threshold, 1 where x >= 9"]),
     ({"binarize": "threshold"}, ["2 levels", "threshold, 1 where x >= 9"]),
@@ -345,6 +656,11 @@ def test_the_description_says_what_a_figure_depends_on(keywords, words):
     ("mnist", {"binarize": "random"}, "binarize='random': expected None, 'threshold', 'fixed' or 'fresh'"),
     ("binarized-mnist", {"binarize": "threshold"}, "binarized-mnist is binary already"),
     ("binarized-mnist", {"levels": 4}, "binarized-mnist has only 2 levels"),
+    ("cifar10", {"size": 16}, "size=16: the images of cifar10 have a size of their own"),
+    ("folder", {"size": 1}, "size=1: expected an integer in 2..4096"),
+    ("folder", {"size": 8.0}, "size=8.0: expected an integer"),
+    ("folder", {"color": "grey"}, "color='grey': expected True or False"),
+    ("mnist", {"color": False}, "color=False: mnist is grey already"),
 ])
 def test_contradictory_wishes_are_refused_before_any_file_is_looked_for(name, keywords, message):
     with pytest.raises(ValueError, match=message):
@@ -387,6 +703,7 @@ def test_binarized_mnist_is_read_from_its_three_files(tmp_path):
     binarized = data.load("binarized-mnist", data_dir=tmp_path)
     assert [len(binarized.train), len(binarized.validation), len(binarized.test)] == [3, 2, 1]
     assert (binarized.levels, binarized.image_shape, binarized.train.labels) == (2, (28, 28, 1), None)
+    assert binarized.classes == 0
     np.testing.assert_array_equal(binarized.train.images.reshape(3, COLUMNS), binary_rows(3))
 
 
@@ -408,7 +725,7 @@ def test_without_download_the_error_says_where_it_looked_and_what_to_do(tmp_path
     with pytest.raises(FileNotFoundError) as caught:
         data.load("mnist", data_dir=tmp_path / "own", download=False)
     for part in ("train-images-idx3-ubyte", str(tmp_path / "own" / "mnist"), str(tmp_path / "cache"), "download=False",
-                 "TINYAR_DATA", "data_dir", *files.SOURCES["mnist"].mirrors):
+                 "TINYAR_DATA", "data_dir", *sources.SOURCES["mnist"].mirrors):
         assert part in str(caught.value)
 
 
@@ -425,14 +742,14 @@ def test_too_few_images_to_split_are_refused(tmp_path):
 
 
 def tiny_source(contents, mirrors=("https://one/", "https://two/")):
-    known = tuple(files.File(name, len(content), hashlib.sha256(content).hexdigest())
+    known = tuple(sources.File(name, len(content), hashlib.sha256(content).hexdigest())
                   for name, content in contents.items())
-    return files.Source(known, ("mnist",), mirrors, ".gz")
+    return sources.Source(known, ("mnist",), mirrors, ".gz")
 
 
 def test_files_of_the_other_mnist_are_noticed(tmp_path, monkeypatch):
     contents = tiny_mnist()
-    monkeypatch.setitem(files.SOURCES, "mnist", tiny_source(contents))
+    monkeypatch.setitem(sources.SOURCES, "mnist", tiny_source(contents))
     own = write_files(tmp_path / "own", contents)
     assert len(data.load("mnist", data_dir=own).train) == 10
     with pytest.raises(data.DataNotFoundError, match="passed over .*own: these are the files of mnist"):
@@ -442,16 +759,16 @@ def test_files_of_the_other_mnist_are_noticed(tmp_path, monkeypatch):
 # ---- download and cache ----------------------------------------------------------------------------------------------
 
 class Response(io.BytesIO):
-    """What a mirror answers; `breaks` is raised instead of the second chunk."""
+    """What a mirror answers; `breaks` is raised instead of its second half."""
 
     def __init__(self, content, breaks=None):
         super().__init__(content)
-        self.headers, self.breaks = {"Content-Length": str(len(content))}, breaks
+        self.headers, self.breaks, self.half = {"Content-Length": str(len(content))}, breaks, len(content) // 2
 
     def read(self, size=-1):
-        if self.breaks and self.tell():
+        if self.breaks and self.tell() == self.half:
             raise self.breaks
-        return super().read(10 if self.breaks else size)
+        return super().read(min(size, self.half - self.tell()) if self.breaks else size)
 
 
 class Web:
@@ -462,8 +779,9 @@ class Web:
 
     def __call__(self, url):
         self.opened.append(url)
-        name = url.rpartition("/")[2]
-        answer = self.answers.get(url, Response(gzip.compress(self.contents[name.removesuffix(".gz")])))
+        if url not in self.answers:
+            return Response(gzip.compress(self.contents[url.rpartition("/")[2].removesuffix(".gz")]))
+        answer = self.answers[url]
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -474,7 +792,7 @@ def web(monkeypatch):
     contents = tiny_mnist()
     fake = Web(contents)
     monkeypatch.setattr(download, "open_url", fake)
-    monkeypatch.setitem(files.SOURCES, "mnist", tiny_source(contents))
+    monkeypatch.setitem(sources.SOURCES, "mnist", tiny_source(contents))
     return fake
 
 
@@ -514,7 +832,7 @@ def test_when_all_mirrors_fail_the_error_names_each_and_nothing_is_left(tmp_path
                    "https://two/train-images-idx3-ubyte.gz": Response(wrong)}
     with pytest.raises(data.DataNotFoundError) as caught:
         data.load("mnist")
-    expected = files.SOURCES["mnist"].files[0].sha256
+    expected = sources.SOURCES["mnist"].files[0].sha256
     for part in ("https://one/train-images-idx3-ubyte.gz: ", "no route", "https://two/train-images-idx3-ubyte.gz: ",
                  f"expected {expected}", str(tmp_path / "cache"), "TINYAR_DATA", "data_dir"):
         assert part in str(caught.value)
@@ -568,6 +886,102 @@ def test_your_own_folder_is_not_compared_with_the_digests(tmp_path, web):
     assert web.opened == []
 
 
+# ---- a download in one archive ---------------------------------------------------------------------------------------
+
+ARCHIVE = "https://one/batches.tar.gz"
+
+
+def tar_gz(contents, kind=tarfile.REGTYPE):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.type, member.linkname = len(content), kind, "/etc/hosts"
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def in_folder(contents, folder="cifar-10-batches-bin/"):
+    return {folder + name: content for name, content in contents.items()}
+
+
+@pytest.fixture
+def archive(monkeypatch):
+    """A tiny CIFAR-10 whose files come in one archive; returns their contents and the fake web that serves it."""
+    contents = tiny_cifar()
+    fake = Web({})
+    fake.answers[ARCHIVE] = Response(tar_gz({**in_folder(contents), "cifar-10-batches-bin/readme.html": b"read me"}))
+    known = tuple(sources.File(name, len(content), hashlib.sha256(content).hexdigest())
+                  for name, content in contents.items())
+    source = sources.Source(known, ("cifar-10-batches-bin",), ("https://one/",), archive="batches.tar.gz", batches=True)
+    monkeypatch.setitem(sources.SOURCES, "cifar10", source)
+    monkeypatch.setattr(download, "open_url", fake)
+    return contents, fake
+
+
+def all_below(tmp_path):
+    return sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+
+
+CIFAR_CACHE = [f"cache/tinyar/cifar10/{name}" for name in ("data_batch_1.bin", "test_batch.bin")]
+
+
+def test_an_archive_is_unpacked_into_the_cache_and_not_loaded_again(tmp_path, archive):
+    contents, web = archive
+    first = data.load("cifar10")
+    np.testing.assert_array_equal(first.test.images, some_colours(2, seed=9))
+    assert all_below(tmp_path) == CIFAR_CACHE and web.opened == [ARCHIVE]
+    data.load("cifar10", download=False)
+    (tmp_path / CIFAR_CACHE[0]).write_bytes(b"damaged")
+    web.answers[ARCHIVE] = Response(tar_gz(in_folder(contents)))
+    with pytest.warns(UserWarning, match="deleted a damaged file from the cache: .*data_batch_1.bin"):
+        np.testing.assert_array_equal(data.load("cifar10").train.images, first.train.images)
+    assert all_below(tmp_path) == CIFAR_CACHE and len(web.opened) == 2
+
+
+@pytest.mark.parametrize("place", ["../../../", "/tmp/../", "C:/", "cifar-10-batches-bin/../../"])
+def test_no_path_in_an_archive_leads_anywhere(tmp_path, archive, place):
+    contents, web = archive
+    web.answers[ARCHIVE] = Response(tar_gz({**in_folder(contents, place), place + "evil.txt": b"evil"}))
+    data.load("cifar10")
+    assert all_below(tmp_path) == CIFAR_CACHE
+
+
+def bad_archives():
+    contents = tiny_cifar()
+    good, other = tar_gz(in_folder(contents)), tiny_cifar(batches=(2,))
+    return {
+        "error page": (b"<html>403</html>", "Not a gzipped file"),
+        "no tar": (gzip.compress(b"<html>403</html>" * 99), "damaged or truncated archive"),
+        "nothing": (b"", "not in the archive|truncated archive"),
+        "truncated": (good[:len(good) // 2], "damaged or truncated archive"),
+        "damaged": (good[:5000] + b"\xff" * 9 + good[5009:], "damaged or truncated|SHA-256"),
+        "other files": (tar_gz(in_folder(other)), "data_batch_1.bin not in the archive"),
+        "other bytes": (tar_gz(in_folder({**contents, "data_batch_1.bin": other["data_batch_2.bin"]})), "SHA-256"),
+        "links": (tar_gz(in_folder(contents), tarfile.SYMTYPE), "not in the archive"),
+        "bomb": (tar_gz({"zeros": bytes(2 ** 22), **contents}), "sent more than the 1,073,160 bytes expected"),
+        "long file": (tar_gz({"test_batch.bin": bytes(2 ** 22)}), "sent more than"),
+    }
+
+
+@pytest.mark.parametrize("case", bad_archives())
+def test_a_bad_archive_leaves_no_bad_file(tmp_path, archive, case):
+    content, message = bad_archives()[case]
+    archive[1].answers[ARCHIVE] = Response(content)
+    with pytest.raises(data.DataNotFoundError, match=f"{ARCHIVE}: .*({message})") as caught:
+        data.load("cifar10")
+    assert f"unpack {ARCHIVE} into a folder" in str(caught.value) and "TINYAR_DATA" in str(caught.value)
+    for name in all_below(tmp_path):  # a file that had come whole before the damage may stay
+        assert name in CIFAR_CACHE and (tmp_path / name).read_bytes() == archive[0][name.rpartition("/")[2]]
+
+
+def test_an_interrupted_archive_leaves_nothing(tmp_path, archive):
+    archive[1].answers[ARCHIVE] = Response(tar_gz(in_folder(archive[0])), breaks=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        data.load("cifar10")
+    assert all_below(tmp_path) == []
+
+
 @pytest.mark.parametrize("url", ["http://one/x.gz", "ftp://one/x.gz", "file:///etc/hosts"])
 def test_only_https_is_opened_and_followed(monkeypatch, url):
     monkeypatch.undo()
@@ -581,9 +995,59 @@ def test_only_https_is_opened_and_followed(monkeypatch, url):
 
 
 def test_every_known_mirror_is_https_and_every_digest_whole():
-    for source in files.SOURCES.values():
+    for source in sources.SOURCES.values():
         assert source.mirrors and all(url.startswith("https://") and url.endswith("/") for url in source.mirrors)
         assert all(len(bytes.fromhex(file.sha256)) == 32 for file in source.files)
+
+
+# ---- the examples' options -------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def arguments():
+    path = pathlib.Path(__file__).parent.parent / "examples" / "arguments.py"
+    spec = importlib.util.spec_from_file_location("arguments", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def parsed(arguments, *line):
+    parser = argparse.ArgumentParser()
+    arguments.add_data_arguments(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(line)
+
+
+@pytest.mark.parametrize("line, shape, levels", [
+    (["--data", "folder"], (32, 32, 3), 256), (["--data", "folder", "--size", "8"], (8, 8, 3), 256),
+    (["--data", "folder", "--size", "6", "--grey", "--levels", "4"], (6, 6, 1), 4),
+    (["--data", "digits", "--binarize", "fixed", "--seed", "3"], (8, 8, 1), 2)])
+def test_the_examples_load_the_data_asked_for_and_load_it_again(tmp_path, arguments, line, shape, levels):
+    save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
+    args = parsed(arguments, *line, "--data-dir", str(tmp_path))
+    first = arguments.load_data(args)
+    assert (first.image_shape, first.levels) == (shape, levels)
+    about = {"options": arguments.options_of_a_run(args)}
+    assert "data_dir" not in about["options"]
+    again = arguments.load_again(about, tmp_path)
+    assert again.description == first.description
+    np.testing.assert_array_equal(again.test.images, first.test.images)
+
+
+def test_the_examples_load_again_what_an_older_run_describes(arguments):
+    assert arguments.load_again({"options": {"data": "digits", "levels": 4}}).levels == 4
+    assert arguments.load_again({"options": {"data": "digits"}}).description == data.load("digits").description
+    for about in ({}, {"options": {}}, {"options": {"levels": 2}}, {"autoencoder": "5"}):
+        with pytest.raises(ValueError, match="doesn't say which data it was trained on"):
+            arguments.load_again(about)
+
+
+def test_the_examples_refuse_sizes_that_are_none(arguments, capsys):
+    with pytest.raises(SystemExit):
+        parsed(arguments, "--size", "0")
+    assert "--size: expected a whole number of at least 1" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="expected the folder of your images"):
+        arguments.load_data(parsed(arguments, "--data", "folder"))
 
 
 # ---- the real files --------------------------------------------------------------------------------------------------
@@ -611,14 +1075,30 @@ def test_real_mnist():
 
 def test_real_files_have_the_known_digests():
     load_real("mnist")
-    for path, file in zip(files.find_files("mnist", REAL, download=False), files.SOURCES["mnist"].files):
+    for path, file in zip(files.find_files("mnist", REAL, download=False), sources.SOURCES["mnist"].files):
         download.check(path, file)
 
 
 def test_real_binarized_mnist():
     binarized = load_real("binarized-mnist")
-    assert "2 levels (as in the files), 50,000 / 10,000 / 10,000" in binarized.description
+    assert "2 levels (as many as in the files), 50,000 / 10,000 / 10,000" in binarized.description
     assert binarized.train.images.mean() == pytest.approx(0.1306, abs=1e-4)
     paths = files.find_files("binarized-mnist", REAL, download=False)
-    for path, file in zip(paths, files.SOURCES["binarized-mnist"].files):
+    for path, file in zip(paths, sources.SOURCES["binarized-mnist"].files):
         download.check(path, file)
+
+
+def test_real_cifar10():
+    """All of CIFAR-10, or some of its batches, and the first test images."""
+    loaded = load_real("cifar10")
+    assert loaded.image_shape == (32, 32, 3) and loaded.classes == 10
+    assert len(loaded.validation) == (len(loaded.train) + len(loaded.validation)) // 6
+    assert loaded.test.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
+    mean = loaded.train.images.mean(axis=(0, 1, 2))
+    assert mean / 255 == pytest.approx([0.4914, 0.4822, 0.4465], abs=0.01)  # of the 50,000: the order is R, G, B
+    ship = loaded.test.images[1].astype(int)  # the second test image: a ship under a pale sky
+    assert ship[:8].mean() > 200
+    first, *_ = sources.SOURCES["cifar10"].files
+    for path in files.find_files("cifar10", REAL, download=False):
+        if path.name == first.name:
+            download.check(path, first)

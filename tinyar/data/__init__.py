@@ -8,34 +8,39 @@ of the levels 0..levels-1. How many levels, and how they came about, decides wha
     binarize="fresh"     the same, but the training images are drawn anew in every epoch (as in Burda et al. 2015)
 
 An MNIST image costs about 60 to 70 nats under the threshold and about 80 when drawn, because noise can't be predicted;
-so the figures can't be compared, and `Dataset.description` says which one it is.
+so the figures can't be compared, and `Dataset.description` says which one it is. In a colour image each channel is a
+pixel of its own here: quantized, or drawn, without a look at the other two.
 
-The rest of this room: readers.py (what each dataset is, and its splits), files.py (where its files are), download.py,
-formats.py (how they are read).
+The rest of this room: readers.py (what each dataset is, and its splits), sources.py, files.py, download.py (where its
+files come from), formats.py (how they are read), folder.py (images of your own).
 """
 
 import dataclasses
 import functools
 import numbers
+import pathlib
 
 import numpy as np
 
 from tinyar.data.files import DataNotFoundError
+from tinyar.data.formats import LONGEST_SIDE
 from tinyar.data.readers import READERS
 
-__all__ = ["load", "quantize", "draw_binary", "Dataset", "Split", "DataNotFoundError"]
+__all__ = ["load", "quantize", "to_grey", "draw_binary", "Dataset", "Split", "DataNotFoundError"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Images (N, height, width, channels), uint8 levels, and their labels (N,), uint8 or None.
+    """Images (N, height, width, channels), uint8 levels, and their labels (N,), whole numbers from 0, or None.
 
-    `redraw`, where there is one, is a function of the epoch's number that draws the images anew.
+    `redraw`, where there is one, is a function of the epoch's number that draws the images anew. `maps`, where there are
+    any, (N, height, width, channels), are what a model conditioned on maps is told of each image.
     """
 
     images: np.ndarray
     labels: np.ndarray = None
     redraw: object = dataclasses.field(default=None, repr=False)
+    maps: np.ndarray = dataclasses.field(default=None, repr=False)
 
     def __len__(self):
         return len(self.images)
@@ -61,33 +66,48 @@ class Dataset:
         """(height, width, channels)"""
         return self.train.images.shape[1:]
 
+    @property
+    def classes(self):
+        """How many classes there are: the largest label of all splits and one more, or 0 without labels."""
+        splits = (self.train, self.validation, self.test)
+        return max(0 if split.labels is None else int(split.labels.max(initial=0)) + 1 for split in splits)
 
-def load(name, levels=None, binarize=None, data_dir=None, seed=0, download=True):
+
+def load(name, levels=None, binarize=None, data_dir=None, seed=0, download=True, size=None, color=True):
     """Load a dataset.
 
-    name      "digits" (in the package), "mnist", "fashion-mnist" or "binarized-mnist"
+    name      "digits" (in the package), "mnist", "fashion-mnist", "binarized-mnist", "cifar10", or "folder": all images
+              in the folder `data_dir` and below it, cropped to squares; subfolders are classes (see folder.py)
     levels    2..256, at most as many as the data has; None for its own: 17 (digits), 2 (binarized-mnist), else 256
     binarize  None, "threshold" (the same as levels=2), "fixed" or "fresh"; implies 2 levels
-    data_dir  where your own copy of the files is; None for the environment variable TINYAR_DATA. See files.py
+    data_dir  where your own copy of the files is; None for the environment variable TINYAR_DATA. See files.py. For
+              "folder" it is the folder of the images itself, and must be given
     seed      of the draws of "fixed" and "fresh"; the splits don't depend on it
     download  False never touches the network
+    size      height and width in pixels of the images of "folder", None for 32; no other dataset has a choice
+    color     False turns colour images ("cifar10" and "folder") into grey, with one channel: see to_grey
 
-    Raises ValueError for an unknown name, for levels and binarization that don't fit the data or each other, and for a
-    file that isn't what it should be; DataNotFoundError (a FileNotFoundError) when the files can't be had.
+    Raises ValueError for an unknown name, for wishes that don't fit the data or each other, and for a file that isn't
+    what it should be; DataNotFoundError (a FileNotFoundError) when the files can't be had.
     """
     if name not in READERS:
         raise ValueError(f"unknown dataset {name!r}: expected one of {', '.join(READERS)}")
-    maximum, read = READERS[name]
+    maximum, channels, read = READERS[name]
     levels = _choose_levels(name, levels, binarize, own=maximum + 1)
+    _check_size_and_color(name, size, color, channels)
+    wishes = {} if size is None else {"size": size}
     drawn = binarize in ("fixed", "fresh")
     splits = []
-    for stream, (images, labels) in enumerate(read(name, data_dir, download), start=1):
+    for stream, (images, labels) in enumerate(read(name, data_dir, download, **wishes), start=1):
+        images = images if color else to_grey(images)
         if drawn:
             draw = functools.partial(draw_binary, images, maximum, seed, stream)
             splits.append(Split(draw(epoch=0), labels, draw if binarize == "fresh" and stream == 1 else None))
         else:
             splits.append(Split(quantize(images, levels, maximum), labels))
-    return Dataset(name, *splits, levels, _describe(name, splits, levels, maximum, binarize, seed))
+    origin = f"folder {pathlib.Path(data_dir).resolve().name!r}, images resized" if name == "folder" else name
+    origin += "" if color else ", in grey"
+    return Dataset(name, *splits, levels, _describe(origin, splits, levels, maximum, binarize, seed))
 
 
 def quantize(images, levels, maximum=255):
@@ -103,6 +123,16 @@ def quantize(images, levels, maximum=255):
         raise ValueError(f"pixels of type {images.dtype} up to {images.max(initial=0)}, expected uint8 up to {maximum}")
     bins = (np.arange(maximum + 1) * levels // (maximum + 1)).astype(np.uint8)  # the level of every possible pixel
     return bins[images]
+
+
+def to_grey(images):
+    """Turn RGB images (N, height, width, 3) uint8 into grey ones (N, height, width, 1): their luma by ITU-R BT.601.
+
+    luma = 0.299 R + 0.587 G + 0.114 B, rounded: how bright the eye finds the three. As Pillow does, the weights are
+    taken in parts of 65,536 (they sum to just that, so grey stays the grey it is), and all numbers stay whole.
+    """
+    luma = np.einsum("nhwc,c->nhw", images, np.array([19595, 38470, 7471], np.uint32), dtype=np.uint32)
+    return (luma + 2 ** 15 >> 16).astype(np.uint8)[..., None]
 
 
 def draw_binary(images, maximum, seed, stream, epoch):
@@ -137,7 +167,19 @@ def _check_levels(name, levels, own):
     return int(levels)
 
 
-def _describe(name, splits, levels, maximum, binarize, seed):
+def _check_size_and_color(name, size, color, channels):
+    if size is not None:
+        if name != "folder":
+            raise ValueError(f"size={size!r}: the images of {name} have a size of their own, expected None")
+        if not isinstance(size, numbers.Integral) or not 2 <= size <= LONGEST_SIDE:
+            raise ValueError(f"size={size!r}: expected an integer in 2..{LONGEST_SIDE}")
+    if color not in (True, False):
+        raise ValueError(f"color={color!r}: expected True or False")
+    if not color and channels == 1:
+        raise ValueError(f"color={color!r}: {name} is grey already, expected True")
+
+
+def _describe(origin, splits, levels, maximum, binarize, seed):
     """One line: size, levels, how they came about, and the sizes of the splits."""
     height, width, channels = splits[0].images.shape[1:]
     if binarize == "fixed":
@@ -146,10 +188,10 @@ def _describe(name, splits, levels, maximum, binarize, seed):
         how = (f"drawn with P(1) = x/{maximum}, seed {seed}: training images anew in every epoch, "
                "validation and test once")
     elif levels == maximum + 1:
-        how = "as in the files"
+        how = "as many as in the files"
     elif levels == 2:
         how = f"threshold, 1 where x >= {maximum // 2 + 1} of {maximum}"
     else:
         how = f"equal bins of 0..{maximum}"
     sizes = " / ".join(f"{len(split):,}" for split in splits)
-    return f"{name}, {height}x{width}x{channels}, {levels} levels ({how}), {sizes} images to train / validate / test"
+    return f"{origin}, {height}x{width}x{channels}, {levels} levels ({how}), {sizes} images to train / validate / test"

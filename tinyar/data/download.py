@@ -1,19 +1,23 @@
-"""Fetching one file over https: from the first mirror that has it, checked before it gets its name.
+"""Fetching files over https: from the first mirror that has them, each checked before it gets its name.
 
 A download goes to a temporary name beside its place in the cache, is compared with the SHA-256 that tinyar knows, and
 only then renamed. Whoever sees the file under its own name sees all of it, and a download stopped half way leaves
 nothing.
 
-The digest is that of the uncompressed bytes, because mirrors gzip the same data in different ways.
+The digest is that of the uncompressed bytes, because mirrors gzip the same data in different ways. A .tar.gz is never
+written itself: it is unpacked as it arrives, and each file in it goes the same way.
 """
 
+import gzip
 import http.client
 import os
 import pathlib
 import sys
+import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zlib
 
 from tqdm import tqdm
 
@@ -29,18 +33,25 @@ def check(path, file):
         raise ValueError(f"{path}: SHA-256 {found}, expected {file.sha256}")
 
 
-def fetch(urls, file, folder, report):
-    """Download `file` into `folder` from the first of `urls` that serves the right bytes, and return its path.
+def fetch(urls, files, folder, report):
+    """Download `files` into `folder` from the first of `urls` that serves the right bytes: a dict from file to path.
 
-    Returns None when none does; then `report`, a list, has one line more for each mirror, with what it said.
+    Every address serves all of `files`: as a .tar.gz, or else it is one file. The dict is empty when none of them does;
+    then `report`, a list, has one line more for each address, with what it said.
     """
     for url in urls:
-        tqdm.write(f"looking for {file.name} at {url.split('/')[2]} ...", file=sys.stderr)
+        tqdm.write(f"looking for {url.rpartition('/')[2]} at {url.split('/')[2]} ...", file=sys.stderr)
         try:
-            return _fetch_from(url, file, folder)
+            with open_url(url) as response:
+                folder.mkdir(parents=True, exist_ok=True)
+                if url.endswith(".tar.gz"):
+                    return _save_members(response, files, folder)
+                file, = files
+                total = int(response.headers.get("Content-Length") or 0) or None
+                return {file: _save(response, file, folder / url.rpartition("/")[2], total)}
         except (OSError, http.client.HTTPException, ValueError) as error:
             report.append(f"{url}: {error or type(error).__name__}")
-    return None
+    return {}
 
 
 def open_url(url):
@@ -66,30 +77,52 @@ def _refuse_unless_https(url):
         raise urllib.error.URLError(f"refused {url}: not an https address")
 
 
-def _fetch_from(url, file, folder):
-    """Download one address to a temporary name in `folder`, check it, rename it, and return its path."""
-    path = folder / url.rpartition("/")[2]
-    with open_url(url) as response:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=folder)
-        try:
-            with os.fdopen(handle, "wb") as out:
-                _copy(response, out, path.name, limit=file.size + CHUNK)  # what gzip can't shrink it hardly lengthens
-            check(part, file)
-            os.replace(part, path)
-        finally:
-            pathlib.Path(part).unlink(missing_ok=True)
+def _save_members(response, files, folder):
+    """Save `files` out of a .tar.gz as it passes by: a dict from file to path. Raises ValueError where one isn't in it.
+
+    A member is known by the last part of its name and saved under the name in `files`: no path in an archive counts.
+    """
+    wanted, paths = {file.name: file for file in files}, {}
+    unpacked = _Limited(gzip.GzipFile(fileobj=response), sum(file.size for file in files) + CHUNK)
+    try:
+        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+            for member in archive:
+                file = wanted.get(member.name.rpartition("/")[2])
+                if file and member.isfile():
+                    paths[file] = _save(archive.extractfile(member), file, folder / file.name, member.size)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise ValueError(f"damaged or truncated archive ({error})") from error
+    if missing := [file.name for file in files if file not in paths]:
+        raise ValueError(f"{', '.join(missing)} not in the archive")
+    return paths
+
+
+class _Limited:
+    """A stream to read from that raises ValueError beyond `limit` bytes."""
+
+    def __init__(self, stream, limit):
+        self.stream, self.limit, self.received = stream, limit, 0
+
+    def read(self, size):
+        chunk = self.stream.read(size)
+        self.received += len(chunk)
+        if self.received > self.limit:
+            raise ValueError(f"sent more than the {self.limit:,} bytes expected at most")
+        return chunk
+
+
+def _save(stream, file, path, total):
+    """Copy a stream to a temporary name, check it, give it the name `path`, and return that."""
+    stream = _Limited(stream, file.size + CHUNK)  # what gzip can't shrink it hardly lengthens
+    handle, part = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            with tqdm(total=total, unit="B", unit_scale=True, desc=path.name, disable=None) as progress:
+                while chunk := stream.read(CHUNK):
+                    out.write(chunk)
+                    progress.update(len(chunk))
+        check(part, file)
+        os.replace(part, path)
+    finally:
+        pathlib.Path(part).unlink(missing_ok=True)
     return path
-
-
-def _copy(response, out, name, limit):
-    """Copy a response into an open file, with a progress bar on a terminal. Raises ValueError beyond `limit` bytes."""
-    total = int(response.headers.get("Content-Length") or 0) or None
-    with tqdm(total=total, unit="B", unit_scale=True, desc=name, disable=None) as progress:
-        received = 0
-        while chunk := response.read(CHUNK):
-            received += len(chunk)
-            if received > limit:
-                raise ValueError(f"sent more than the {limit:,} bytes expected at most")
-            out.write(chunk)
-            progress.update(len(chunk))

@@ -2,109 +2,50 @@
 
     1. `data_dir`, or else the folder named by the environment variable TINYAR_DATA: a subfolder with the dataset's
        name, torchvision's layout (MNIST/raw), or the folder itself. One folder must hold all the files, so that images
-       and labels never come from two copies. They are yours (a subset, a modified copy), so only their structure is
-       checked.
+       and labels never come from two copies; of CIFAR-10's training batches any number will do. They are yours (a
+       subset, a modified copy), so only their structure is checked.
     2. The cache: $XDG_CACHE_HOME/tinyar/<name>, by default ~/.cache/tinyar/<name>, on Windows
        %LOCALAPPDATA%/tinyar/<name>. A file there must have the known SHA-256; a damaged one is deleted, with a warning,
        and downloaded again.
     3. A download over https into that cache, from the first mirror that serves the right bytes.
 
-Every file may be gzipped or not, with the name ending in .gz or not.
+Every file may be gzipped or not, with the name ending in .gz or not. Which files these are is said in sources.py.
 """
 
-import dataclasses
 import os
 import pathlib
 import warnings
 
 from tinyar.data.download import check, fetch
+from tinyar.data.sources import SOURCES
 
 
 class DataNotFoundError(FileNotFoundError):
     """The files of a dataset are neither on this computer nor to be had. Says where it looked and how to get them."""
 
 
-@dataclasses.dataclass(frozen=True)
-class File:
-    """One file of a dataset: its name without .gz, and the size and SHA-256 of its uncompressed bytes."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """The files of a dataset, the subfolders to look for them in, and the addresses they are served under."""
-
-    files: tuple
-    folders: tuple
-    mirrors: tuple
-    suffix: str  # what the mirrors append to a file's name
-
-
-def _idx_files(train_images, train_labels, test_images, test_labels):
-    """The four files that MNIST and Fashion-MNIST consist of: same names, same sizes, other contents."""
-    return (File("train-images-idx3-ubyte", 47_040_016, train_images),
-            File("train-labels-idx1-ubyte", 60_008, train_labels),
-            File("t10k-images-idx3-ubyte", 7_840_016, test_images),
-            File("t10k-labels-idx1-ubyte", 10_008, test_labels))
-
-
-SOURCES = {
-    "mnist": Source(
-        files=_idx_files("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-                         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-                         "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-                         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
-        folders=("mnist", "MNIST/raw"),
-        mirrors=("https://storage.googleapis.com/cvdf-datasets/mnist/",
-                 "https://ossci-datasets.s3.amazonaws.com/mnist/"),
-        suffix=".gz"),
-    "fashion-mnist": Source(
-        files=_idx_files("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-                         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-                         "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-                         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
-        folders=("fashion_mnist", "fashion-mnist", "FashionMNIST/raw"),
-        mirrors=("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-                 "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"),
-        suffix=".gz"),
-    "binarized-mnist": Source(
-        files=(File("binarized_mnist_train.amat", 78_400_000,
-                    "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d"),
-               File("binarized_mnist_valid.amat", 15_680_000,
-                    "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2"),
-               File("binarized_mnist_test.amat", 15_680_000,
-                    "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c")),
-        folders=("binarized_mnist", "binarized-mnist"),
-        mirrors=("https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
-                 "https://raw.githubusercontent.com/mingzhang-yin/ARM-gradient/"
-                 "bac893cfcec486bbd00b755b12cf8402053b0e84/"),
-        suffix=""),
-}
-
-
 def find_files(name, data_dir=None, download=True):
     """The paths of all files of dataset `name`, in the order of SOURCES[name].files; downloads what is missing.
 
     Raises DataNotFoundError when a file can't be had, when data_dir doesn't exist, or when your folder holds only some
-    of the files. Files of the same names that belong to another dataset are passed over.
+    of the files. Files of the same names that belong to another dataset are passed over, and where the training images
+    come in batches, those that your folder lacks are left out.
     """
     source, report = SOURCES[name], []
-    root = _own_folder(data_dir)
+    root = own_folder(data_dir)
     if root is not None and (paths := _own_files(name, root, report)):
         return paths
-    folder, paths = cache_folder(name), []
+    folder, paths = cache_folder(name), {}
     report.append(f"looked in the cache {folder}")
     for file in source.files:
-        path = _cached(folder, file)
+        path = paths.get(file) or _cached(folder, file)
         if path is None and download:
-            path = fetch([mirror + file.name + source.suffix for mirror in source.mirrors], file, folder, report)
+            paths.update(fetch(source.addresses(file), source.files if source.archive else [file], folder, report))
+            path = paths.get(file)
         if path is None:
             raise _not_found(name, file, report if download else [*report, "no download, because download=False"])
-        paths.append(path)
-    return paths
+        paths[file] = path
+    return [paths[file] for file in source.files]
 
 
 def cache_folder(name):
@@ -114,8 +55,8 @@ def cache_folder(name):
     return (pathlib.Path(base) if base else pathlib.Path.home() / default) / "tinyar" / name
 
 
-def _own_folder(data_dir):
-    """The user's folder for data, or None where none is named."""
+def own_folder(data_dir):
+    """The user's folder for data, or None where none is named. Raises DataNotFoundError where it doesn't exist."""
     if data_dir is None:
         named = os.environ.get("TINYAR_DATA")
         return pathlib.Path(named).expanduser() if named else None
@@ -130,15 +71,18 @@ def _own_files(name, root, report):
     source, incomplete = SOURCES[name], None
     for folder in (*(root / subfolder for subfolder in source.folders), root):
         paths = [_plain_or_gzipped(folder, file) for file in source.files]
-        if all(paths):
+        missing = [file.name for file, path in zip(source.files, paths) if path is None]
+        if source.batches and any(paths[:-1]):
+            missing = [] if paths[-1] else [source.files[-1].name]
+        if not missing:
             other = _other_dataset(name, paths)
             if other is None:
-                return paths
+                return [path for path in paths if path]
             report.append(f"passed over {folder}: these are the files of {other}")
             continue
         if any(paths):
-            missing = ", ".join(file.name for file, path in zip(source.files, paths) if path is None)
-            incomplete = f"{folder} holds only a part of {name}: {missing} (or the same with .gz) is missing"
+            which = " or ".join(missing) if source.batches else ", ".join(missing)  # one batch is enough
+            incomplete = f"{folder} holds only a part of {name}: {which} (or the same with .gz) is missing"
         report.append(f"looked in {folder}{'' if folder.is_dir() else ' (there is no such folder)'}")
     if incomplete:
         raise DataNotFoundError(incomplete)
@@ -179,8 +123,12 @@ def _cached(folder, file):
 
 
 def _not_found(name, file, report):
-    names = ", ".join(each.name for each in SOURCES[name].files)
-    hint = (f"to get it by hand, put {names} (each may be gzipped) into a folder {SOURCES[name].folders[0]}, "
-            "and name the folder above it with data_dir or the environment variable TINYAR_DATA; "
-            f"addresses: {' '.join(SOURCES[name].mirrors)}")
+    source = SOURCES[name]
+    if source.archive:
+        how = f"unpack {' or '.join(source.addresses(file))} into a folder, and name that folder"
+    else:
+        names = ", ".join(each.name for each in source.files)
+        how = (f"put {names} (each may be gzipped) from {' or '.join(source.mirrors)} into a folder "
+               f"{source.folders[0]}, and name the folder above it")
+    hint = f"to get it by hand, {how} with data_dir or the environment variable TINYAR_DATA"
     return DataNotFoundError("\n  ".join([f"dataset {name!r}: {file.name} was not found", *report, hint]))

@@ -1,4 +1,4 @@
-"""Reading image files byte by byte: IDX (MNIST and its relatives) and .amat text, gzipped or not.
+"""Reading image files byte by byte: IDX (MNIST and its relatives), .amat text, and CIFAR-10, gzipped or not.
 
 A file may be anything: cut short by a full disk, an error page saved under the name of the data, a gzip that unpacks to
 terabytes. So a reader here takes no size on trust: it checks each number of the header, asks for just the bytes that
@@ -12,6 +12,10 @@ IDX (the format of LeCun, Cortes & Burges), all integers big endian:
 
 .amat (mlpython's text format, as Larochelle's binarized MNIST uses it): an image a line, 784 digits 0 or 1 with one
 space between them, a newline at the end; so a line is 1,568 bytes long, and pixels and separators alternate.
+
+CIFAR-10, binary version (Krizhevsky 2009): records and nothing else, 3,073 bytes each:
+
+    label | 1,024 red values | 1,024 green | 1,024 blue, each 32 rows of 32
 """
 
 import contextlib
@@ -25,7 +29,9 @@ import numpy as np
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
 LONGEST_SIDE = 4096  # pixels; a header that says more is damaged
 MOST_BYTES = 2 ** 30  # pixels in one IDX file: twenty times the training images of MNIST
-CLASSES = 10
+CLASSES = 10  # of MNIST, Fashion-MNIST and CIFAR-10 alike
+CIFAR_SIDE = 32
+MOST_RECORDS = 50_000  # in one CIFAR file: the five batches put together
 CHUNK = 2 ** 20
 
 
@@ -91,7 +97,10 @@ def read_idx_labels(path):
     """Read an IDX file of labels: (N,) uint8, 0..9. Raises ValueError, see above."""
     with open_unpacked(path) as stream:
         count, = _read_idx_header(stream, path, LABELS_MAGIC, 1)
-        labels = _read_idx_body(stream, path, count, 1)
+        return _checked_labels(_read_idx_body(stream, path, count, 1), path)
+
+
+def _checked_labels(labels, path):
     if labels.max() >= CLASSES:
         first = int(np.argmax(labels >= CLASSES))
         raise ValueError(f"{path}: label {labels[first]} at position {first}, expected 0 to {CLASSES - 1}")
@@ -165,3 +174,21 @@ def _row_fault(data, columns):
         at_least = "" if newline or len(start) == len(data) else "at least "
         return f"has {at_least}{len(values)} columns, expected {columns}"
     return "is not laid out as digits with single spaces between and a newline at its end"
+
+
+def read_cifar(path):
+    """Read a batch of CIFAR-10's binary version: images (N, 32, 32, 3), colours R, G, B, and labels (N,), uint8, 0..9.
+
+    Raises ValueError when the file isn't one or more whole records, or a label is above 9.
+    """
+    record = 1 + 3 * CIFAR_SIDE * CIFAR_SIDE
+    most = MOST_RECORDS * record
+    with open_unpacked(path) as stream:
+        data = read_at_most(stream, most + 1)
+    if not 0 < len(data) <= most or len(data) % record:
+        found = f"{len(data):,} bytes" if len(data) <= most else f"more than {most:,} bytes"
+        raise ValueError(f"{path}: {found}, expected a multiple of {record:,}: 1 to {MOST_RECORDS:,} records")
+    records = np.frombuffer(data, np.uint8).reshape(-1, record)
+    labels = _checked_labels(records[:, 0].copy(), path)
+    planes = records[:, 1:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels

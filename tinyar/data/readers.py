@@ -1,8 +1,8 @@
 """What each dataset is: its files turned into images and labels, and split into training, validation and test.
 
 A reader returns three pairs (images, labels) for training, validation and test: images (N, height, width, channels)
-uint8 as they lie in the files, labels (N,) uint8 or None. A new dataset is one more reader and one more line in
-READERS.
+uint8 as they lie in the files, labels (N,) whole numbers from 0 or None. A new dataset is one more reader and one more
+line in READERS.
 
 The splits depend on nothing but the files, so that figures compare: where a dataset brings no validation images, they
 are taken from its training images by a permutation that never changes, whatever the user's seed is.
@@ -11,14 +11,19 @@ are taken from its training images by a permutation that never changes, whatever
     mnist             60,000 + 10,000 -> 50,000 / 10,000 / 10,000; a sixth of another number of training images
     fashion-mnist     the same
     binarized-mnist   its own three files, 50,000 / 10,000 / 10,000, no labels
+    cifar10           50,000 + 10,000 -> 41,667 / 8,333 / 10,000; a sixth of another number of training images
+    folder            your own N images -> two thirds / N // 6 / N // 6
 """
 
 import importlib.resources
 
 import numpy as np
+from tqdm import tqdm
 
-from tinyar.data.files import SOURCES, find_files
-from tinyar.data.formats import read_amat, read_idx
+from tinyar.data.files import find_files, own_folder
+from tinyar.data.folder import classes_of, find_images, read_image
+from tinyar.data.formats import read_amat, read_cifar, read_idx
+from tinyar.data.sources import SOURCES
 
 SPLIT_SEED = 1798
 MNIST_SIDE = 28
@@ -53,12 +58,29 @@ def read_mnist(name, data_dir, download):
     if images.shape[1:] != tests.shape[1:]:
         raise ValueError(f"{test_images}: images of {tests.shape[1]} x {tests.shape[2]} pixels, expected "
                          f"{images.shape[1]} x {images.shape[2]} as in {train_images}")
-    held_out = len(images) // 6
-    if held_out == 0:
-        raise ValueError(f"{train_images}: {len(images)} images, expected at least 6 to hold out some for validation")
+    images, tests = images[..., None], tests[..., None]  # one channel
+    return [*_hold_out(images, labels, train_images), (tests, test_classes)]
+
+
+def read_cifar10(name, data_dir, download):
+    """CIFAR-10 (Krizhevsky 2009), RGB, from the batches that are there."""
+    paths = find_files(name, data_dir, download)
+    *batches, tests = [read_cifar(path) for path in paths]
+    images, labels = map(np.concatenate, zip(*batches))
+    return [*_hold_out(images, labels, paths[0].parent), tests]
+
+
+def _hold_out(images, labels, origin):
+    """Cut training images into those to train on and a sixth for validation: two pairs (images, labels)."""
+    held_out = _sixth(len(images), origin)
     train, validation = np.split(fixed_permutation(len(images)), [len(images) - held_out])
-    images = images[..., None]  # one channel
-    return [(images[train], labels[train]), (images[validation], labels[validation]), (tests[..., None], test_classes)]
+    return [(images[train], labels[train]), (images[validation], labels[validation])]
+
+
+def _sixth(count, origin):
+    if count < 6:
+        raise ValueError(f"{origin}: {count} images, expected at least 6 to hold out some for validation")
+    return count // 6
 
 
 def read_binarized_mnist(name, data_dir, download):
@@ -70,9 +92,26 @@ def read_binarized_mnist(name, data_dir, download):
     return [(part.reshape(-1, MNIST_SIDE, MNIST_SIDE, 1), None) for part in images]
 
 
-READERS = {  # name: (largest value of a pixel, reader)
-    "digits": (16, read_digits),
-    "mnist": (255, read_mnist),
-    "fashion-mnist": (255, read_mnist),
-    "binarized-mnist": (1, read_binarized_mnist),
+def read_folder(name, data_dir, download, size=32):
+    """Your own images, all those in the folder `data_dir` and below it, RGB, size x size; see folder.py."""
+    if data_dir is None:
+        raise ValueError("data_dir=None: for dataset 'folder' expected the folder of your images")
+    folder = own_folder(data_dir)
+    paths = find_images(folder)
+    sixth = _sixth(len(paths), folder)
+    images = np.empty((len(paths), size, size, 3), np.uint8)
+    for image, path in zip(images, tqdm(paths, desc="images", disable=None)):
+        image[:] = read_image(path, size)
+    labels = classes_of(paths, folder)
+    parts = np.split(fixed_permutation(len(paths)), [len(paths) - 2 * sixth, len(paths) - sixth])
+    return [(images[part], None if labels is None else labels[part]) for part in parts]
+
+
+READERS = {  # name: (largest value of a pixel, channels, reader)
+    "digits": (16, 1, read_digits),
+    "mnist": (255, 1, read_mnist),
+    "fashion-mnist": (255, 1, read_mnist),
+    "binarized-mnist": (1, 1, read_binarized_mnist),
+    "cifar10": (255, 3, read_cifar10),
+    "folder": (255, 3, read_folder),
 }
