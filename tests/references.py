@@ -47,22 +47,22 @@ def masked_conv_backward(x, kernel, dy):
     return dx, dkernel, dy.sum(axis=(0, 1, 2))
 
 
-def steps_over_raster(layer, x):
+def steps_over_raster(layer, x, *condition):
     """The outputs of layer.step at every pixel of x, put together as an image."""
     batch, height, width, _ = x.shape
-    layer.start(batch, height, width)
+    layer.start(batch, height, width, *condition)
     rows = [[to_host(layer.step(to_device(x[:, r, c]), (r, c))) for c in range(width)] for r in range(height)]
     return np.stack([np.stack(row, axis=1) for row in rows], axis=1)
 
 
-def sample(model, n, height, width, seed):
+def sample(model, n, height, width, seed, *condition):
     """Plain ancestral sampling: the whole network for every sub-pixel that is drawn."""
     rng = np.random.default_rng(seed)
     images = np.zeros((n, height, width, model.image_channels), dtype=np.uint8)
     for r in range(height):
         uniforms = rng.random((width, n, model.image_channels))
         for c, colors in itertools.product(range(width), model.color_passes):
-            outputs = model(to_device(images))[:, r, c, colors]
+            outputs = model(to_device(images), *condition)[:, r, c, colors]
             images[:, r, c, colors] = to_host(model.likelihood.sample(outputs, uniforms[c][:, colors]))
     return images
 

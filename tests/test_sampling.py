@@ -24,15 +24,6 @@ def make(name):
     return gradcheck.shake(MODELS[name]().astype(xp.float64))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_draws_equal_those_of_a_full_forward_for_every_pixel(name):
-    model = make(name)
-    for height, width in [(6, 5), (3, 8)]:
-        fast = sampling.sample(model, 4, (height, width), seed=7)
-        np.testing.assert_array_equal(fast, references.sample(model, 4, height, width, seed=7))
-    assert len(np.unique(fast)) > 1  # a constant image would prove nothing
-
-
 def test_images_come_on_the_host_as_levels():
     images = sampling.sample(MODELS["grey"](), 3, (5, 4, 1))
     assert isinstance(images, np.ndarray) and images.shape == (3, 5, 4, 1) and images.dtype == np.uint8

@@ -57,6 +57,21 @@ class WithQuantizerLoss(Layer):
         return self.layer.backward(dy[:-1].reshape(self.shape))
 
 
+class OfCondition(Layer):
+    """A conditional model as a function of its condition, for fixed images: so that the condition's gradient can be checked."""
+
+    def __init__(self, model, images):
+        super().__init__()
+        self.model, self.images = model, images
+
+    def forward(self, condition):
+        return self.model.forward(self.images, condition)
+
+    def backward(self, dlogits):
+        self.model.backward(dlogits, need_dx=False)
+        return self.model.condition_gradient()
+
+
 def frozen(layer):
     """A quantizer, or a model that has one as its attribute `quantizer`, ready to be checked."""
     if isinstance(layer, layers.VectorQuantizer):
@@ -76,9 +91,15 @@ def cases():
     down, up, quantizer = layers.Conv2d, layers.ConvTranspose2d, layers.VectorQuantizer
     body = Chain(relu(), linear(6, 3, rng), relu(), conv(3, 3, 3, "B", rng=rng), relu(), linear(3, 6, rng))
     small = dict(channels=6, blocks=2, first_kernel=5, kernel_size=3, head=(5,))
+    gated = dict(channels=5, first_kernel=5, kernel_size=3, dilations=(1, 2), head=(4,))
+    tutorial = dict(channels=4, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(), activation="elu")
+    image = rng.integers(0, 3, (2, 4, 5, 1))
+    shifted = layers.ShiftedConv2d
     return [
         ("Linear 4 -> 5", linear(4, 5, rng), (2, 3, 6, 4), None),
         ("ReLU", relu(), (2, 3, 4, 5), None),
+        ("ELU", layers.ELU(), (2, 3, 4, 5), None),
+        ("Gate 6", layers.Gate(), (2, 3, 4, 6), None),
         ("LayerNorm 6", norm(6), (2, 3, 4, 6), None),
         ("LayerNorm 7, 3 colours", norm(7, colors=3), (2, 3, 4, 7), None),
         ("MaskedConv2d 1x1 B", conv(3, 4, 1, "B", rng=rng), (2, 5, 6, 3), None),
@@ -87,6 +108,9 @@ def cases():
         ("MaskedConv2d 7x7 B, image smaller", conv(2, 3, 7, "B", rng=rng), (2, 1, 4, 2), None),
         ("MaskedConv2d 3x3 A, 3 colours", conv(3, 7, 3, "A", colors=3, rng=rng), (2, 5, 6, 3), None),
         ("MaskedConv2d 3x3 B, 3 colours", conv(7, 5, 3, "B", colors=3, rng=rng), (2, 5, 6, 7), None),
+        ("MaskedConv2d 1x1 B, 3 colours, 2 parts", conv(7, 8, 1, "B", colors=3, rng=rng, parts=2), (2, 5, 6, 7), None),
+        ("ShiftedConv2d 2x3", shifted(3, 4, (-1, 0), (-1, 0, 1), rng=rng), (2, 5, 6, 3), None),
+        ("ShiftedConv2d 1x2, dilation 2, no bias", shifted(3, 4, (0,), (-2, 0), bias=False, rng=rng), (2, 5, 6, 3), None),
         ("Conv2d 4x4 / 2, padding 1", down(3, 4, 4, 2, 1, rng), (2, 5, 8, 3), None),
         ("Conv2d 3x2 / 2x1, padding 0x1", down(3, 4, (3, 2), (2, 1), (0, 1), rng), (2, 6, 5, 3), None),
         ("ConvTranspose2d 4x4 / 2, padding 1", up(3, 4, 4, 2, 1, rng=rng), (2, 2, 5, 3), None),
@@ -99,6 +123,14 @@ def cases():
         ("PixelCNN, ordered colours", models.PixelCNN(4, image_channels=3, **{**small, "channels": 9}), (2, 4, 5, 3), 4),
         ("PixelCNN on codes", models.PixelCNN(levels=5, one_hot=True, **small), (2, 4, 5, 5), None),
         ("PixelCNN, independent colours", models.PixelCNN(4, image_channels=3, ordered_colors=False, **small), (2, 4, 5, 3), 4),
+        ("PixelCNN, by its class", OfCondition(models.PixelCNN(levels=3, classes=4, **small), image), (2, 1, 1, 4), None),
+        ("GatedPixelCNN", models.GatedPixelCNN(levels=3, **gated), (2, 5, 6, 1), 3),
+        ("GatedPixelCNN, tutorial", models.GatedPixelCNN(levels=3, **tutorial), (2, 5, 6, 1), 3),
+        ("GatedPixelCNN, ordered colours", models.GatedPixelCNN(4, image_channels=3, **gated), (2, 4, 5, 3), 4),
+        ("GatedPixelCNN on codes", models.GatedPixelCNN(levels=5, one_hot=True, **gated), (2, 4, 5, 5), None),
+        ("GatedPixelCNN, by its class", OfCondition(models.GatedPixelCNN(levels=3, classes=4, **gated), image), (2, 1, 1, 4), None),
+        ("GatedPixelCNN, by class and map", OfCondition(
+            models.GatedPixelCNN(levels=3, classes=2, map_channels=3, **gated), image), (2, 4, 5, 5), None),
         ("VQVAE, frozen", frozen(models.VQVAE(learning="gradient", **autoencoder)), (2, 8, 12, 1), 4),
         ("VQVAE, frozen, EMA, colour", frozen(models.VQVAE(image_channels=3, **autoencoder)), (2, 8, 12, 3), 4),
         ("VQVAE, frozen, flat, categorical", frozen(models.VQVAE(

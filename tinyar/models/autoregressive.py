@@ -88,11 +88,15 @@ class AutoregressiveModel(Layer):
         sides = maps.shape[1:3] if self.map_channels else (1, 1)
         return np.concatenate([np.broadcast_to(part, (n, *sides, part.shape[3])) for part in parts], axis=3) if parts else None
 
-    def given(self, condition):
-        if condition is not None and (condition.ndim != 4 or condition.shape[3] != self.condition_channels):
-            raise ValueError(f"{type(self).__name__}: expected a condition (batch, 1 or height, 1 or width, {self.condition_channels}), "
-                             f"got shape {condition.shape}")
-        super().given(condition)
+    def tell(self, condition, batch, height, width):
+        """Hand the condition of the next images to all layers. Raises ValueError if it isn't one of images of this size."""
+        if condition is not None:
+            name, shape = type(self).__name__, condition.shape
+            if len(shape) != 4 or shape[3] != self.condition_channels or not self.condition_channels:
+                raise ValueError(f"{name}: expected a condition (batch, 1 or height, 1 or width, {self.condition_channels}), got shape {shape}")
+            if shape[0] != batch or shape[1] not in (1, height) or shape[2] not in (1, width):
+                raise ValueError(f"{name}: the condition of {shape[0]} images, shape {shape}, doesn't fit {batch} images of {height} x {width}")
+        self.given(condition)
 
     def condition_gradient(self):
         """d loss / d condition, after a backward: the sum of what reached it in every layer. None if there was no condition."""
@@ -102,12 +106,14 @@ class AutoregressiveModel(Layer):
     # -- training ------------------------------------------------------------------------------------------------------
 
     def __call__(self, x, condition=None):
-        self.given(condition)
-        return self.logits(self.net(self.scale(x)))
+        scaled = self.scale(x)
+        self.tell(condition, *scaled.shape[:3])
+        return self.logits(self.net(scaled))
 
     def forward(self, x, condition=None):
-        self.given(condition)
-        return self.logits(self.net.forward(self.scale(x)))
+        scaled = self.scale(x)
+        self.tell(condition, *scaled.shape[:3])
+        return self.logits(self.net.forward(scaled))
 
     def backward(self, dlogits, need_dx=True):
         dnet = dlogits.reshape(*dlogits.shape[:-2], -1)
@@ -133,7 +139,7 @@ class AutoregressiveModel(Layer):
     # -- drawing -------------------------------------------------------------------------------------------------------
 
     def start(self, batch, height, width, condition=None):
-        self.given(condition)
+        self.tell(condition, batch, height, width)
         super().start(batch, height, width)
 
     def step(self, x, at):

@@ -1,0 +1,84 @@
+"""Lesson: PixelCNN without a blind spot: two streams, gates, and the class of what is to be drawn.
+
+    python examples/train_gated.py --data digits --classes        8x8 digits that come with tinyar, no network
+    python examples/train_gated.py --data mnist                   MNIST in 256 levels, the network of the UvA tutorial
+    python examples/train_gated.py --data mnist --levels 2 --channels 32 --classes    a row of drawings for each digit
+    python examples/train_gated.py --resume                       go on with the latest run
+
+What to expect of each, in bits per dimension and minutes, stands in the README's table. Writes to runs/gated-<data>/: model.npz
+(the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
+"""
+
+import argparse
+import math
+import sys
+
+from arguments import add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, positive, share, take_up, whole
+from drawing import add_drawing_arguments, save_drawings
+
+from tinyar import backend, models, training
+from tinyar.optim import cosine
+
+DEFAULTS = dict(epochs=3, batch_size=64, lr=2e-3)
+DEFAULTS_FOR_DIGITS = dict(epochs=15, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    parser.add_argument("--channels", type=whole, default=64, help="features a pixel (64)")
+    parser.add_argument("--dilations", type=whole, nargs="+", default=[1, 2, 1, 4, 1, 2, 1], help="one for each block (1 2 1 4 1 2 1)")
+    parser.add_argument("--kernel-size", type=whole, default=3, help="odd; of the convolutions in the blocks (3)")
+    parser.add_argument("--independent-colors", action="store_true", help="colours of a pixel know nothing of each other")
+    parser.add_argument("--classes", action="store_true", help="tell the network the class of each image")
+    parser.add_argument("--hide-labels", type=share, default=0.0, help="with --classes: share of images whose class isn't told (0)")
+    parser.add_argument("--epochs", type=whole, help="3; 15 for digits")
+    parser.add_argument("--batch-size", type=whole, help="64; 16 for digits")
+    parser.add_argument("--lr", type=positive, help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
+    parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
+    parser.add_argument("--out", help="folder to write to (default: runs/gated-<data>, a new one each time)")
+    parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
+    add_drawing_arguments(parser, whole, positive)
+    args = parser.parse_args()
+    if args.resume:
+        take_up(parser, args, "gated", "training.npz")
+    return args
+
+
+def main():
+    args = parse_arguments()
+    dataset = load_data(args)
+    fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
+    folder = folder_for(args, f"gated-{dataset.name}", "training.npz")
+    model = models.GatedPixelCNN.published("tutorial", levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels,
+                                           kernel_size=args.kernel_size, dilations=args.dilations,
+                                           ordered_colors=not args.independent_colors,
+                                           classes=classes_of(dataset) if args.classes else 0, seed=args.seed)
+    print(f"data:  {dataset.description}")
+    print(f"model: GatedPixelCNN, {model.count_parameters():,} parameters, computed by {backend.name}")
+
+    about = {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed,
+             "image_shape": dataset.image_shape, "options": options_of_a_run(args)}
+    updates = args.epochs * -(-len(dataset.train) // args.batch_size)
+    history = training.fit(model, dataset.train, dataset.validation, epochs=args.epochs, batch_size=args.batch_size,
+                           lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
+                           patience=args.patience, hide_labels=args.hide_labels, threads=args.threads, seed=args.seed, out=folder, resume=args.resume,
+                           progress=True, about=about)
+    if history.interrupted:
+        sys.exit(f"stopped and saved; go on with the same command and --resume --out {folder}")
+    print(f"test:  {training.evaluate(model, dataset.test, args.threads):.4f} bits/dim on {len(dataset.test):,} images "
+          f"that training never saw, {dataset.levels} levels (knowing nothing costs {math.log2(dataset.levels):.2f})")
+
+    drawings = save_drawings(folder, model, dataset, args)
+    print(f"wrote to {folder}: model.npz, training.npz, history.csv, curve.png, {', '.join(drawings)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; --resume goes on from what was saved")
+    except (ValueError, OSError, ArithmeticError) as error:
+        sys.exit(f"train_gated.py: {error}")
