@@ -1,6 +1,6 @@
-"""Lesson: what does a PixelCNN see? The masks, and the blind spot that they leave.
+"""Lesson: what does a PixelCNN see? The masks, the blind spot that they leave, and Gated PixelCNN, which has none.
 
-    python examples/receptive_field.py                                           new 3x3 and 7x7 networks side by side
+    python examples/receptive_field.py                             new 3x3 and 7x7 networks, and a gated one, side by side
     python examples/receptive_field.py --kernel-size 3 --blocks 28               deep enough to reach the corners
     python examples/receptive_field.py --checkpoint runs/pixelcnn-mnist/model.npz    a trained one
 
@@ -9,6 +9,9 @@ convolutions can't do that. To look to the right it must go up first, and each r
 m = (k - 1) / 2 columns to the right. So the pixel a rows above and b columns to the right is never seen if b > m a,
 however deep the network: the blind spot. With 3x3 kernels it is a wedge of 45 degrees, with 7x7 of 18. (If the first
 layer alone has another half-width m1, the rule is b > m a + m1 - m.)
+
+Gated PixelCNN has a stream of features for the rows above, which looks left and right alike, and one for the own row: with
+enough depth it sees every earlier pixel.
 
 What is seen is found without this rule: it is the gradient of one output by all pixels, as backward computes it, which
 is exactly 0 where no path leads. Untrained networks see the same pixels as trained ones, just with other weights.
@@ -51,7 +54,7 @@ def main():
     fields = {title: receptive_fields.receptive_field(network, size, size, at) for title, network in networks.items()}
     # Other models than PixelCNN have other blind spots, or none.
     blind = {title: blind_spot(network, size, at) for title, network in networks.items()
-             if isinstance(network, models.PixelCNN)}
+             if isinstance(network, (models.PixelCNN, models.GatedPixelCNN))}
     for title, network in networks.items():
         tell(title, network, fields[title], blind.get(title), at)
 
@@ -71,9 +74,13 @@ def load_network(args):
 
 
 def new_networks(args):
-    """{title: PixelCNN}, for each size one with the same kernel in all its layers."""
-    return {f"{k}x{k} kernels, {args.blocks} blocks":
-            models.PixelCNN(channels=32, blocks=args.blocks, first_kernel=k, kernel_size=k) for k in args.kernel_size}
+    """{title: network}: for each size a PixelCNN with the same kernel in all its layers, and a Gated PixelCNN of the first size."""
+    networks = {f"{k}x{k} kernels, {args.blocks} blocks":
+                models.PixelCNN(channels=32, blocks=args.blocks, first_kernel=k, kernel_size=k) for k in args.kernel_size}
+    k = args.kernel_size[0]
+    networks[f"gated, {k}x{k}, {args.blocks} blocks"] = models.GatedPixelCNN(
+        channels=16, first_kernel=k, kernel_size=k, dilations=(1,) * args.blocks)
+    return networks
 
 
 def tell(title, network, field, blind, at):
@@ -86,7 +93,8 @@ def tell(title, network, field, blind, at):
     if blind is not None:
         forbidden = ~earlier | blind
         forbidden[at] = len(network.color_passes) == 1  # colours drawn one by one do see earlier ones of the same pixel
-        print(f"    is blind for       {share(blind, earlier)}, by the rule b > {rule(network)}")
+        why = f"by the rule b > {rule(network)}" if isinstance(network, models.PixelCNN) else "it has no blind spot"
+        print(f"    is blind for       {share(blind, earlier)}, {why}")
         print(f"    could see, deeper  {share(~seen & ~blind, earlier)}")
         print(f"    and of all the pixels in the blind spot or later it sees {(seen & forbidden).sum()}")
 
@@ -119,6 +127,8 @@ def half_widths(network):
 
 def blind_spot(network, size, at):
     """Which pixels of a size x size image no depth reaches, by the rule: bool (size, size)."""
+    if isinstance(network, models.GatedPixelCNN):
+        return np.zeros((size, size), dtype=bool)
     first, later = half_widths(network)
     rows, cols = np.indices((size, size))
     above, right = at[0] - rows, cols - at[1]

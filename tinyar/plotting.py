@@ -8,6 +8,7 @@ Every `save_...` raises ValueError for arrays that don't fit or a name of anothe
 OSError, with the path in its message, where nothing can be written.
 """
 
+import itertools
 import math
 import pathlib
 
@@ -21,6 +22,7 @@ from tinyar.files import atomic_write
 
 # Colours that stay apart for colour-blind readers: Okabe & Ito 2008, "Color Universal Design".
 BLUE, VERMILLION, SAND, PALE = "#0072B2", "#D55E00", "#F7CFA0", "#EBEBEB"
+SEVERAL = BLUE, VERMILLION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GAP = 128  # the grey between the images of a grid
 
 
@@ -145,6 +147,21 @@ def save_curve(path, rows, unit="bits/dim"):
     axes.grid(color=PALE)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    save_figure(path, figure)
+
+
+def save_curves(path, curves, xlabel, ylabel):
+    """Write several curves in one picture, {title: (xs, ys)}, each in a colour and style of its own, best (lowest) end first."""
+    if not curves or not all(len(xs) == len(ys) >= 1 for xs, ys in curves.values()):
+        raise ValueError("curves: expected at least one {title: (xs, ys)}, with as many xs as ys, at least one of each")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel)
+    styles = [(color, style) for style in ("o-", "s--") for color in SEVERAL]
+    for (title, (xs, ys)), (color, style) in zip(sorted(curves.items(), key=lambda item: item[1][1][-1]), itertools.cycle(styles)):
+        axes.plot(xs, ys, style, color=color, markersize=4, label=f"{title}: {ys[-1]:.4f}")
+    axes.grid(color=PALE)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     save_figure(path, figure)
 
 
