@@ -13,7 +13,7 @@ from tinyar import gradcheck
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layer import Layer
 from tinyar.layers import ELU, Conditional, Gate, GatedBlock, MaskedConv2d, ShiftedConv2d
-from tinyar.layers.gated import moved_down, moved_up
+from tinyar.layers.shape import move_down, move_up
 from tinyar.models import GatedPixelCNN
 from tinyar.models.gated_pixelcnn import TwoStreams
 from tinyar.receptive_fields import earlier_pixels, receptive_field
@@ -88,9 +88,9 @@ def test_wrong_channels_are_refused():
 
 def test_moving_down_and_up_are_adjoint():
     x, y = normal(2, 4, 3, 2), normal(2, 4, 3, 2, seed=1)
-    down = to_host(moved_down(to_device(x)))
+    down = to_host(move_down(to_device(x)))
     assert not down[:, 0].any() and (down[:, 1:] == x[:, :-1]).all()
-    assert (down * y).sum() == pytest.approx((x * to_host(moved_up(to_device(y)))).sum(), abs=1e-12)
+    assert (down * y).sum() == pytest.approx((x * to_host(move_up(to_device(y)))).sum(), abs=1e-12)
 
 
 class Streams(Layer):

@@ -94,7 +94,8 @@ def cases():
     gated = dict(channels=5, first_kernel=5, kernel_size=3, dilations=(1, 2), head=(4,))
     tutorial = dict(channels=4, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(), activation="elu")
     image = rng.integers(0, 3, (2, 4, 5, 1))
-    shifted = layers.ShiftedConv2d
+    shifted, sequence, row = layers.ShiftedConv2d, layers.SequenceRecurrence, layers.RowRecurrence
+    diagonal, both = layers.DiagonalRecurrence, layers.DiagonalBiRecurrence
     return [
         ("Linear 4 -> 5", linear(4, 5, rng), (2, 3, 6, 4), None),
         ("ReLU", relu(), (2, 3, 4, 5), None),
@@ -115,6 +116,11 @@ def cases():
         ("Conv2d 3x2 / 2x1, padding 0x1", down(3, 4, (3, 2), (2, 1), (0, 1), rng), (2, 6, 5, 3), None),
         ("ConvTranspose2d 4x4 / 2, padding 1", up(3, 4, 4, 2, 1, rng=rng), (2, 2, 5, 3), None),
         ("ConvTranspose2d 3x2 / 2x1, extra row", up(3, 4, (3, 2), (2, 1), (0, 1), (1, 0), rng), (2, 2, 5, 3), None),
+        ("SequenceRecurrence 3", sequence(3, rng), (2, 4, 5, 12), None),
+        ("RowRecurrence 3", row(3, 3, rng), (2, 4, 5, 12), None),
+        ("RowRecurrence 3, 5 taps", row(3, 5, rng), (2, 4, 6, 12), None),
+        ("DiagonalRecurrence 3", diagonal(3, rng), (2, 4, 6, 12), None),
+        ("DiagonalBiRecurrence 3", both(3, rng), (2, 6, 4, 24), None),
         ("VectorQuantizer 7, frozen", frozen(quantizer(7, 5, rng=rng)), (2, 3, 4, 5), None),
         ("VectorQuantizer 7, frozen, EMA", frozen(quantizer(7, 5, 0.5, "ema", rng=rng)), (2, 3, 4, 5), None),
         ("Chain and Residual", Chain(norm(6), Residual(body)), (2, 5, 4, 6), None),

@@ -14,6 +14,7 @@ from tinyar.layer import Layer, Sum
 from tinyar.layers.conditional import Conditional
 from tinyar.layers.conv import MaskedConv2d
 from tinyar.layers.pointwise import Gate, Linear
+from tinyar.layers.shape import move_down, move_up
 from tinyar.layers.shifted import ShiftedConv2d
 
 
@@ -61,14 +62,14 @@ class GatedBlock(Layer):
     def __call__(self, v, h):
         above = self.vertical_condition(self.vertical(v))
         across = self.horizontal(h)
-        across += self.link(moved_down(above) if self.shift else above)
+        across += self.link(move_down(above) if self.shift else above)
         out = self.output(self.horizontal_gate(self.horizontal_condition(across)))
         return None if self.last else self.vertical_gate(above), h + out if self.residual else out
 
     def forward(self, v, h):
         above = self.vertical_condition.forward(self.vertical.forward(v))  # A_v
         across = self.horizontal.forward(h)
-        across += self.link.forward(moved_down(above) if self.shift else above)
+        across += self.link.forward(move_down(above) if self.shift else above)
         out = self.output.forward(self.horizontal_gate.forward(self.horizontal_condition.forward(across)))  # of A_h
         return None if self.last else self.vertical_gate.forward(above), h + out if self.residual else out
 
@@ -80,7 +81,7 @@ class GatedBlock(Layer):
         dabove = self.link.backward(dacross)
         # S = A_v moved down
         if self.shift:
-            dabove = moved_up(dabove)
+            dabove = move_up(dabove)
         # v' = gate(A_v),  A_v = conv_v(v) + c V_v
         if not self.last:
             dabove += self.vertical_gate.backward(dv_out)
@@ -118,17 +119,3 @@ def horizontal_convolution(in_channels, out_channels, reach, dilation, mask_type
         return ShiftedConv2d(in_channels, out_channels, (0,), range(-reach, 1 if mask_type == "B" else 0, dilation), rng=rng)
     left = ShiftedConv2d(in_channels, out_channels, (0,), range(-reach, 0, dilation), bias=False, rng=rng)
     return Sum(left, MaskedConv2d(in_channels, out_channels, 1, mask_type, colors, rng, parts=parts))
-
-
-def moved_down(x):
-    """x (batch, height, width, channels) one row further down: a zero row comes in at the top, the last row is lost."""
-    y = xp.zeros_like(x)
-    y[:, 1:] = x[:, :-1]
-    return y
-
-
-def moved_up(dy):
-    """The gradient of moved_down: one row further up, a zero row at the bottom."""
-    dx = xp.zeros_like(dy)
-    dx[:, :-1] = dy[:, 1:]
-    return dx

@@ -1,7 +1,8 @@
-"""A layer that computes nothing: it only lays the same numbers out in another shape."""
+"""What computes nothing: the same numbers in another shape, or moved to another row."""
 
 import math
 
+from tinyar.backend import xp
 from tinyar.layer import Layer
 
 
@@ -23,3 +24,17 @@ class Reshape(Layer):
 
     def backward(self, dy):
         return dy.reshape(self.take_cache())
+
+
+def move_down(x):
+    """x (batch, height, width, channels) one row further down: a zero row comes in at the top, the last row is lost."""
+    y = xp.empty_like(x)
+    y[:, 0], y[:, 1:] = 0, x[:, :-1]
+    return y
+
+
+def move_up(dy):
+    """The gradient of move_down, its transpose: one row further up, a zero row at the bottom."""
+    dx = xp.empty_like(dy)
+    dx[:, -1], dx[:, :-1] = 0, dy[:, 1:]
+    return dx
