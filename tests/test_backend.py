@@ -1,4 +1,4 @@
-"""Which array library is chosen, what is said when it can't be, and how many threads share a batch."""
+"""Which array library is chosen, what is said when it can't be, fused functions, TF32, and how many threads share a batch."""
 
 import os
 import pathlib
@@ -10,6 +10,15 @@ import numpy as np
 import pytest
 
 from tinyar import backend
+
+ROOT = pathlib.Path(__file__).parents[1]
+ON_STANDIN = {"TINYAR_BACKEND": "cupy", "PYTHONPATH": str(ROOT / "tests" / "standin")}
+
+
+def run_python(code, **variables):
+    """Run code in the project's root; its standard output, the last line of its errors, and whether it failed."""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **variables}, text=True, capture_output=True)
+    return run.stdout.strip(), run.stderr.strip().rpartition("\n")[2], run.returncode != 0
 
 
 @pytest.fixture
@@ -62,10 +71,9 @@ def test_numpy_asked_for_is_numpy(fake_cupy, is_available):
 
 
 def test_the_environment_variable_is_read_when_tinyar_is_imported():
-    run = subprocess.run([sys.executable, "-c", "import tinyar.backend"], cwd=pathlib.Path(__file__).parents[1],
-                         env={**os.environ, "TINYAR_BACKEND": "torch"}, text=True, capture_output=True)
-    assert run.returncode != 0
-    assert run.stderr.strip().endswith("TINYAR_BACKEND='torch' is unknown: use 'numpy', 'cupy', or leave it unset")
+    _, error, failed = run_python("import tinyar.backend", TINYAR_BACKEND="torch")
+    assert failed
+    assert error.endswith("TINYAR_BACKEND='torch' is unknown: use 'numpy', 'cupy', or leave it unset")
 
 
 # -- the bridges -------------------------------------------------------------------------------------------------------
@@ -80,6 +88,64 @@ def test_to_device_and_back():
     assert back.tolist() == host.tolist()
     assert backend.to_device(host).dtype == np.uint8
     assert backend.to_host(host) is host
+
+
+# -- fused functions ---------------------------------------------------------------------------------------------------
+
+
+def test_a_fused_function_computes_the_same_and_changes_arrays_in_place():
+    def halve_and_square(a, b, half):
+        a *= half
+        return a * b, a - half
+
+    arrays = [[backend.to_device(np.array(values, dtype=np.float32)) for values in ([1, 2, 3], [4, 5, 6])] for _ in range(2)]
+    results = [function(*pair, 0.5) for function, pair in zip((halve_and_square, backend.fuse(halve_and_square)), arrays)]
+    assert all(array.dtype == np.float32 for array in results[1])
+    for plain, fused in zip([*results[0], arrays[0][0]], [*results[1], arrays[1][0]]):
+        assert backend.to_host(fused).tolist() == backend.to_host(plain).tolist()
+    assert backend.to_host(arrays[1][0]).tolist() == [0.5, 1, 1.5]
+
+
+def test_on_the_standin_numbers_meet_arrays_alone_in_a_fused_function():
+    code = ("from tinyar.backend import fuse, xp\n"
+            "a = xp.ones(3)\n"
+            "assert fuse(lambda a, b: b - b * a / b)(a, 0.5).tolist() == [-0.5] * 3\n"
+            "for formula in ('(1 - b) * a', 'b * b + a', 'a if b else a', 'b ** 2 * a', 'max(b, 1) * a', '-b * a'):\n"
+            "    try:\n"
+            "        fuse(eval('lambda a, b: ' + formula))(a, 0.5)\n"
+            "        raise AssertionError(formula)\n"
+            "    except TypeError:\n"
+            "        pass")
+    assert run_python(code, **ON_STANDIN) == ("", "", False)
+
+
+def test_on_the_standin_a_fused_function_takes_device_arrays_by_position_alone():
+    for call, message in (("(a, b=0.5)", "unexpected keyword argument"), ("(np.ones(3), 0.5)", "Unsupported type")):
+        code = f"import numpy as np; from tinyar.backend import fuse, xp; a = xp.ones(3); fuse(lambda a, b: a * b){call}"
+        _, error, failed = run_python(code, **ON_STANDIN)
+        assert failed and message in error, error
+
+
+# -- TF32 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before, wanted, told", [("1", "", "0"), ("1", "0", "0"), ("0", "1", "1")])
+def test_cupy_is_told_about_tf32_before_it_is_imported(before, wanted, told):
+    code = ("import os, sys\n"
+            "class Watch:\n"
+            "    def find_spec(name, path, target=None):\n"
+            "        if name == 'cupy': print(os.environ['CUPY_TF32'])\n"
+            "sys.meta_path.insert(0, Watch)\n"
+            "import tinyar.backend\n"
+            "print(os.environ['CUPY_TF32'])")
+    output, error, _ = run_python(code, TINYAR_TF32=wanted, CUPY_TF32=before, **ON_STANDIN)
+    assert output.split() == [told, told], error
+
+
+@pytest.mark.parametrize("wanted", ["yes", "2", " 1"])
+def test_an_unknown_wish_about_tf32_is_refused(wanted):
+    with pytest.raises(backend.BackendError, match=f"TINYAR_TF32='{wanted}' is unknown: use '1' for TF32"):
+        backend.cupy_tf32(wanted)
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Optimizer, schedules, clipping, averaging: against published vectors and the formulas."""
+"""Optimizers, schedules, clipping, averaging: against published vectors and the formulas."""
 
 import math
 
@@ -49,29 +49,79 @@ def test_adam_does_not_mind_the_scale_of_gradients():
     np.testing.assert_allclose(*(to_host(model.params["theta"]) for model in models), rtol=1e-12)
 
 
-def test_adam_goes_on_from_its_state():
+def test_rmsprop_by_hand():
+    model = Numbers(theta=[1.0, 2.0])
+    rmsprop = optim.RMSProp(model, lr=0.1, decay=0.75, eps=0.5)
+    # v = 0.25 * 2^2 = 1 and 0.25 * 6^2 = 9
+    model.set_grads(theta=[2, -6])
+    rmsprop.step()
+    np.testing.assert_allclose(to_host(model.params["theta"]), [1 - 0.1 * 2 / 1.5, 2 + 0.1 * 6 / 3.5], rtol=1e-14)
+    # v = 0.75 * 1 + 0.25 * 13 = 4 and 0.75 * 9 + 0 = 6.75
+    model.set_grads(theta=[13 ** 0.5, 0])
+    rmsprop.step()
+    np.testing.assert_allclose(to_host(model.params["theta"]),
+                               [1 - 0.1 * 2 / 1.5 - 0.1 * 13 ** 0.5 / 2.5, 2 + 0.1 * 6 / 3.5], rtol=1e-14)
+    assert rmsprop.t == 2
+    np.testing.assert_allclose(to_host(rmsprop.state()["v"]["theta"]), [4, 6.75], rtol=1e-14)
+
+
+def test_rmsprop_steps_by_the_sign_at_first_and_survives_a_gradient_of_zero():
+    model = Numbers(theta=[0.0, 0.0, 0.0])
+    rmsprop = optim.RMSProp(model, lr=1e-3)
+    model.set_grads(theta=[1000, -0.001, 0])
+    rmsprop.step()
+    np.testing.assert_allclose(to_host(model.params["theta"]), [-1e-3 / 0.1 ** 0.5, 1e-3 / 0.1 ** 0.5, 0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [optim.Adam, optim.RMSProp])
+def test_an_optimizer_goes_on_from_its_state(kind):
     rng, models = np.random.default_rng(0), [Numbers(a=np.ones(3), b=np.ones((2, 2))) for _ in range(2)]
-    unbroken, broken = (optim.Adam(model, lr=optim.exponential(0.1, 0.9)) for model in models)
+    unbroken, broken = (kind(model, optim.exponential(0.1, 0.9)) for model in models)
     for update in range(6):
         gradients = dict(a=rng.standard_normal(3), b=rng.standard_normal((2, 2)))
         if update == 3:
-            state = {"t": broken.t, **{key: {name: to_host(array).copy() for name, array in getattr(broken, key).items()}
-                                       for key in "mv"}}
-            broken = optim.Adam(models[1], lr=optim.exponential(0.1, 0.9))
+            state = {key: value if key == "t" else {name: to_host(array).copy() for name, array in value.items()}
+                     for key, value in broken.state().items()}
+            broken = kind(models[1], optim.exponential(0.1, 0.9))
             broken.load_state(state)
-        for model, adam in zip(models, (unbroken, broken)):
+        for model, optimizer in zip(models, (unbroken, broken)):
             model.set_grads(**gradients)
-            adam.step()
+            optimizer.step()
+    assert broken.learning_rate() == unbroken.learning_rate() == 0.1 * 0.9 ** 6
     for name in "ab":
+        assert not (to_host(models[0].params[name]) == 1).any()
         np.testing.assert_array_equal(to_host(models[0].params[name]), to_host(models[1].params[name]))
+
+
+def test_a_state_that_does_not_fit_is_refused():
+    adam, rmsprop = (kind(Numbers(a=[1.0])) for kind in (optim.Adam, optim.RMSProp))
+    with pytest.raises(ValueError, match="RMSProp: expected a state of t, v, got one of t, m, v"):
+        rmsprop.load_state(adam.state())
+    with pytest.raises(ValueError, match="Adam: expected a state of t, m, v, got one of t, v"):
+        adam.load_state(rmsprop.state())
+    other = optim.Adam(Numbers(b=[1.0]))
+    other.t = 5
     with pytest.raises(ValueError, match="names differ"):
-        broken.load_state({"t": 1, "m": {"a": np.ones(3)}, "v": {"a": np.ones(3)}})
+        adam.load_state(other.state())
+    assert adam.t == 0
 
 
-def test_adam_refuses():
-    for arguments in (dict(betas=(1.0, 0.9)), dict(lr=-1), dict(eps=-1e-8)):
-        with pytest.raises(ValueError, match="got"):
-            optim.Adam(Numbers(a=[1.0]), **arguments)
+@pytest.mark.parametrize("kind", [optim.Adam, optim.RMSProp])
+def test_parameters_are_updated_in_place_and_float32_stays_float32(kind):
+    model = Numbers(a=[1.0, 2.0]).astype(xp.float32)
+    param, optimizer = model.params["a"], kind(model)
+    model.set_grads(a=[1, -1])
+    optimizer.step()
+    assert param is model.params["a"] and (to_host(param) != [1, 2]).all()
+    assert {array.dtype for array in (param, *(arrays["a"] for arrays in optimizer.means.values()))} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("kind, arguments", [
+    (optim.Adam, dict(betas=(1.0, 0.9))), (optim.Adam, dict(lr=-1)), (optim.Adam, dict(eps=-1e-8)),
+    (optim.RMSProp, dict(decay=1.0)), (optim.RMSProp, dict(decay=-0.1)), (optim.RMSProp, dict(lr=-1)), (optim.RMSProp, dict(eps=-1e-8))])
+def test_options_that_do_not_fit_are_refused(kind, arguments):
+    with pytest.raises(ValueError, match="got"):
+        kind(Numbers(a=[1.0]), **arguments)
 
 
 def test_schedules():

@@ -140,7 +140,7 @@ def test_resumed_equals_unbroken(tmp_path):
     calls = []
     gradient = Workers.gradient
 
-    def breaking(self, images, condition):
+    def breaking(self, images, condition, *inputs):
         calls.append(1)
         if len(calls) == 6:
             raise MemoryError("pulled the plug")

@@ -4,11 +4,11 @@ In reading order: layer (the contract), layers, losses, likelihoods, gradcheck, 
 """
 
 from tinyar import (backend, checkpoint, codes, conditions, data, layer, layers, likelihoods, losses, models, optim, plotting,
-                    receptive_fields, sampling, training)
+                    receptive_fields, sampling, scheduled_sampling, training)
 
 __version__ = "0.1.0"
 __all__ = ["backend", "layer", "layers", "losses", "likelihoods", "gradcheck", "models", "optim", "data", "training", "sampling",
-           "checkpoint", "plotting", "receptive_fields", "codes", "conditions"]
+           "checkpoint", "plotting", "receptive_fields", "codes", "conditions", "scheduled_sampling"]
 
 
 def __getattr__(name):

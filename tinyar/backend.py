@@ -9,6 +9,10 @@ The choice is made once, when tinyar is imported, by the environment variable TI
 
 Data, pictures and random numbers live on the host, as NumPy arrays; `to_device` and `to_host` are the only two bridges.
 CuPy refuses to cross them by itself, and so does the stand-in for it in the tests.
+
+TINYAR_TF32=1 lets a GPU multiply matrices in TF32, on its tensor cores: the factors of each product are rounded to 10 bits
+behind the point instead of 23 (a relative error of up to 0.0005), sums stay float32. Unset or 0 means true float32. tinyar
+sets CUPY_TF32 by it, CuPy's own variable, which CuPy reads at its first product and never again. A CPU knows no TF32.
 """
 
 import contextlib
@@ -47,6 +51,14 @@ def choose_backend(wanted):
     return np, "numpy"
 
 
+def cupy_tf32(wanted):
+    """CuPy's CUPY_TF32, "0" or "1", for a value of TINYAR_TF32. Raises BackendError for one that is unknown."""
+    if wanted not in ("", "0", "1"):
+        raise BackendError(f"TINYAR_TF32={wanted!r} is unknown: use '1' for TF32, '0' or nothing for float32")
+    return wanted or "0"
+
+
+os.environ["CUPY_TF32"] = cupy_tf32(os.environ.get("TINYAR_TF32", ""))
 xp, name = choose_backend(os.environ.get("TINYAR_BACKEND", ""))
 on_gpu = name == "cupy"
 
@@ -64,6 +76,16 @@ def to_host(array):
 def to_device(array, dtype=None):
     """The array of the chosen library that holds the same numbers, cast to dtype if one is given."""
     return xp.asarray(array, dtype=dtype)
+
+
+def fuse(function):
+    """Decorator: on a GPU, one kernel for a whole chain of elementwise operations, instead of one for each; on a CPU, no change.
+
+    function takes arrays of one shape and Python numbers, all by position, and may change the arrays in place. It combines each
+    number with arrays alone: what is computed from numbers, such as 1 - b, is computed outside, in Python. In the kernel CuPy
+    would take the narrowest type for it, float16.
+    """
+    return xp.fuse(function) if on_gpu else function
 
 
 def default_threads():

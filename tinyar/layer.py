@@ -25,7 +25,8 @@ Models may know something of an image besides its pixels: its class, a map. `mod
 
 Some layers also learn without a gradient (a codebook by running means). Their arrays are in layer.state, which no optimizer
 touches; forward adds what it sees to layer.sums, which live and are reset with the gradients, and once a batch, after the
-optimizer, `layer.update()` moves the state by them. So it doesn't matter how a batch is cut up over threads.
+optimizer, `layer.update()` moves the state by them. So it doesn't matter how a batch is cut up over threads. Before that,
+a model may have something to say of the batch besides its loss: `model.note()`, a few words for the progress bar.
 
 Arrays are channels-last: images (batch, height, width, channels), features of one pixel (batch, channels). `dx` is
 d loss / d x and has the shape of x, always. backward never writes into dy, nor forward into x: both may belong to others.
@@ -144,6 +145,10 @@ class Layer:
 
     def prepare(self, images):
         """Look at the training images once, before training begins; most layers have nothing to do here."""
+
+    def note(self):
+        """What there is to tell of the last batch, whose sums are still there, beside its loss: nothing, by default."""
+        return ""
 
     def update(self):
         """Move the states of the tree by the sums of the batch."""

@@ -40,21 +40,23 @@ class Workers:
         self.blas.__exit__(*error)
         self.pool.shutdown()
 
-    def gradient(self, images, condition=None):
+    def gradient(self, images, condition=None, inputs=None):
         """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
-        images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None for none.
+        images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None for none;
+        inputs, if given, are what the network sees in the images' place (`tinyar.scheduled_sampling`).
         """
         def work(replica, parts):
             replica.zero_grads()
             total = 0.0
-            for x, *given in parts:
-                loss, doutputs = replica.loss(replica.forward(x, *given), x, weight=len(x) / len(images))
+            for x, given, seen in parts:
+                outputs = replica.forward(x if seen is None else seen, *given)
+                loss, doutputs = replica.loss(outputs, x, weight=len(x) / len(images))
                 replica.backward(doutputs, need_dx=False)
                 total = total + loss
             return total
 
-        total = sum(self.each(work, images, condition))
+        total = sum(self.each(work, images, condition, inputs))
         for replica in self.replicas[1:]:
             self.model.add_from(replica)
         return total
@@ -62,18 +64,22 @@ class Workers:
     def measure(self, images, condition=None):
         """The mean of model.score over the images' sub-pixels, without gradients: a Python float, the sum taken in float64."""
         def work(replica, parts):
-            return [replica.score(*part) for part in parts]
+            return [replica.score(x, *given) for x, given, _ in parts]
 
         return float(sum(sum(sums) for sums in self.each(work, images, condition))) / images.size
 
-    def each(self, work, images, condition):
-        """The results of work(replica, its micro-batches), in the order of the threads; a micro-batch is (images[, condition])."""
+    def each(self, work, images, condition, inputs=None):
+        """The results of work(replica, its micro-batches), in the order of the threads.
+
+        A micro-batch is (images, [condition] or [], inputs or None), on the device.
+        """
         size = micro_batch_size(self.model, images, self.threads)
-        arrays = [images] if condition is None else [images, condition]
         cuts = range(0, len(images), size)
 
         def parts(thread):
-            return (tuple(to_device(array[i:i + size]) for array in arrays) for i in cuts[thread::self.threads])
+            for i in cuts[thread::self.threads]:
+                part, given, seen = (None if array is None else to_device(array[i:i + size]) for array in (images, condition, inputs))
+                yield part, [] if given is None else [given], seen
 
         if self.threads == 1:
             return [work(self.model, parts(0))]

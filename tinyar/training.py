@@ -28,18 +28,21 @@ FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it
 ADVICE = "try a smaller learning rate, or clip the gradients"
 
 
-def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, clip=None, average=0.999, patience=None,
-        hide_labels=0.0, threads=None, seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
-    """Train a model by Adam on its mean loss per sub-pixel; returns a History, in model.unit (bits per dimension for PixelCNN).
+def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, optimizer=Adam, clip=None, average=0.999,
+        patience=None, hide_labels=0.0, scheduled_sampling=None, threads=None, seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
+    """Train a model on its mean loss per sub-pixel; returns a History, in model.unit (bits per dimension for PixelCNN).
 
     train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
                         `for_epoch` may draw them anew for each epoch, and whose labels or maps a conditional model needs
     lr                  a learning rate, or a schedule: a function of the update's number, 1, 2, ... (tinyar.optim)
+    optimizer           Adam, RMSProp, or another class that is made from (model, lr)
     clip                limit of the global norm of the gradients, None for none
     average             decay of the averaged weights (tinyar.optim.WeightAverage), None for none
     patience            stop after so many epochs in a row that bring no better validation bits/dim, None for never
     hide_labels         share of the training images, others in every epoch, whose class isn't told, so that a conditional model
                         can do without one too
+    scheduled_sampling  a tinyar.scheduled_sampling.ScheduledSampling that mixes the model's own draws into its inputs; the training
+                        figure isn't a likelihood then, the validation figure is
     threads             cores to use (default: TINYAR_THREADS, or all)
     out                 folder for model.npz (the best weights so far), training.npz (all that resuming needs), history.csv
                         and curve.png; None writes nothing
@@ -74,11 +77,13 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
         check_images(model, "validation", validation)
     options = {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed,
                "images": fingerprint(draw_epoch(0)) + conditions.fingerprint(), "hide_labels": hide_labels,
+               "optimizer": optimizer.__name__,
+               "scheduled_sampling": None if scheduled_sampling is None else scheduled_sampling.fingerprint(),
                "lr": [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]}
     if not all(0 <= rate < math.inf for rate in options["lr"]):
         raise ValueError(f"lr: expected a learning rate of at least 0, got {options['lr']}")
 
-    run = Run(model, Adam(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every, about)
+    run = Run(model, optimizer(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every, about)
     if not run.open(resume):
         model.prepare(draw_epoch(0))
     history = run.history
@@ -87,7 +92,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
             images = draw_epoch(run.progress.epoch - 1)
             with tqdm(desc=f"epoch {run.progress.epoch}/{epochs}", total=len(images), initial=run.progress.images,
                       unit=" images", disable=not progress) as bar:
-                train_epoch(run, workers, images, conditions.hiding(hide_labels, seed, run.progress.epoch), interrupt, bar)
+                train_epoch(run, workers, images, conditions.hiding(hide_labels, seed, run.progress.epoch), scheduled_sampling,
+                            interrupt, bar)
             if run.progress.images == len(images):
                 spoilt = spoilt_array(model)
                 if spoilt:
@@ -105,13 +111,15 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, cl
     return history
 
 
-def train_epoch(run, workers, images, conditions, interrupt, bar):
+def train_epoch(run, workers, images, conditions, scheduled_sampling, interrupt, bar):
     """Train to the end of the run's current epoch, or until it is interrupted."""
     at, batch_size, clip = run.progress, run.options["batch_size"], run.options["clip"]
     order = np.random.default_rng([run.options["seed"], at.epoch]).permutation(len(images))
     while at.images < len(images) and not interrupt.asked:
         chosen = order[at.images:at.images + batch_size]
         batch = images[chosen], conditions.of(chosen)
+        if scheduled_sampling:
+            batch = *batch, scheduled_sampling.inputs(run.model, *batch, at.updates, run.options["seed"])
         loss = workers.gradient(*batch)
         at.loss = at.loss + loss.astype(xp.float64) * len(chosen)
         at.images += len(chosen)
@@ -120,11 +128,12 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
             at.loss = float(at.loss)
             if not math.isfinite(at.loss):
                 raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
-                                     f"{first_non_finite(run.model, *batch)}; {ADVICE}")
-            bar.set_postfix_str(f"{run.model.figure(at.loss / at.images):.4f} {run.model.unit}", refresh=False)
+                                     f"{first_non_finite(run.model, *batch[:2])}; {ADVICE}")
+            figure = f"{run.model.figure(at.loss / at.images):.4f} {run.model.unit}"
+            bar.set_postfix_str(", ".join(filter(None, (figure, run.model.note()))), refresh=False)
         if clip is not None and not math.isfinite(clip_global_norm(run.model, clip)):
             raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {at.epoch}): "
-                                 f"{first_non_finite(run.model, *batch)}; {ADVICE}")
+                                 f"{first_non_finite(run.model, *batch[:2])}; {ADVICE}")
         run.optimizer.step()
         run.model.update()
         if run.average:

@@ -18,7 +18,7 @@ import numpy as np
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layer import Chain, Layer, Residual
 from tinyar.layers.pointwise import Linear, ReLU
-from tinyar.layers.quantizer import VectorQuantizer
+from tinyar.layers.quantizer import VectorQuantizer, perplexity
 from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.likelihoods import Categorical
@@ -151,6 +151,10 @@ class VQVAE(Layer):
     def figure(self, loss):
         """A mean loss as it is reported, in self.unit."""
         return bits_per_dim(loss) if self.output == "categorical" else loss
+
+    def note(self):
+        """The perplexity of the codes that the last batch chose."""
+        return f"perplexity {perplexity(self.quantizer.sums['counts']):.1f}"
 
     # -- codes ---------------------------------------------------------------------------------------------------------
 

@@ -13,13 +13,14 @@ floating-point warning is given.
 
 Stricter than CuPy, which would compute these on the device: np.sum(a), np.exp(a) and all other functions of NumPy;
 arrays of the host as operands of xp.einsum, as indices of xp.take, or as values of a[index_array] = host; comparisons
-with None.
+with None; and, in a fused function, arithmetic among numbers alone, which CuPy does in float16.
 
 What it can't tell: speed, memory, the last digits, which functions take which number types, options of functions (not
-methods) that only NumPy has, the order in which a GPU writes to a place that an index array names twice, and whether
-the result of `reshape` is a copy.
+methods) that only NumPy has, the order in which a GPU writes to a place that an index array names twice, whether
+the result of `reshape` is a copy, and which operations on arrays CuPy can't fuse.
 """
 
+import functools
 import operator
 import types
 
@@ -110,7 +111,18 @@ class ndarray:
         return _compute(np.take, self, indices, axis=axis, out=out, mode="wrap")
 
 
-OPERANDS = (ndarray, bool, int, float, complex, np.generic)
+class FusedNumber:
+    """A number in a fused function: a variable of the kernel, an operand beside arrays and nothing else."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __bool__(self):
+        raise TypeError("a fused function runs once to be recorded: the value of a number isn't known then")
+
+
+NUMBERS = (bool, int, float, complex, np.generic)
+OPERANDS = (ndarray, FusedNumber, *NUMBERS)
 
 
 class Ufunc:
@@ -142,6 +154,8 @@ def _argument(value):
     """An argument for NumPy: hidden arrays instead of device arrays, in lists too; arrays of the host are refused."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(_argument, value))
+    if isinstance(value, FusedNumber):
+        return value.value
     return _check(value, ndarray)._hidden if isinstance(value, (ndarray, np.ndarray)) else value
 
 
@@ -212,8 +226,19 @@ def take_along_axis(a, indices, axis):
 
 
 def fuse(*args, **options):
-    """Makes one kernel of a function, on a GPU; used as @fuse or @fuse(...). Here the function stays as it is."""
-    return args[0] if args and callable(args[0]) else lambda function: function
+    """Makes one kernel of a function, on a GPU; used as @fuse or @fuse(...). Here it computes what it would without."""
+    if not (args and callable(args[0])):
+        return fuse
+    function = args[0]
+
+    @functools.wraps(function)
+    def fused(*arguments):  # by position alone, as in CuPy
+        for argument in arguments:
+            _check(argument, (*OPERANDS, type(None)))
+        if not any(isinstance(argument, ndarray) for argument in arguments):
+            return function(*arguments)
+        return function(*(FusedNumber(arg) if isinstance(arg, NUMBERS) else arg for arg in arguments))
+    return fused
 
 
 def is_available():
