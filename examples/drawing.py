@@ -21,7 +21,7 @@ def save_drawings(folder, model, dataset, args):
     labels, real, columns = None, dataset.test.images[:args.samples], None
     if model.classes:
         labels, columns = np.repeat(np.arange(model.classes), A_ROW), A_ROW
-        real = dataset.test.images[[row[i % len(row)] for row in places_of_classes(dataset.test, model.classes) for i in range(A_ROW)]]
+        real = rows_of_classes(dataset, model.classes)
     film = plotting.Film(dataset.levels) if args.gif else None
     samples = sampling.sample(model, len(real), dataset.image_shape, labels=labels, temperature=args.temperature, seed=args.seed,
                               progress=True, watch=film.watch if film else None)
@@ -31,10 +31,11 @@ def save_drawings(folder, model, dataset, args):
     return ["samples.png"] + ["drawing.gif"] * args.gif
 
 
-def places_of_classes(split, classes):
-    """For each class the places of its images in a split. Raises ValueError for a class without any."""
-    places = [np.flatnonzero(split.labels == label) for label in range(classes)]
-    missing = [label for label in range(classes) if not len(places[label])]
-    if missing:
-        raise ValueError(f"no test image is of class {missing[0]}, so there is nothing to show beside its drawings")
-    return places
+def rows_of_classes(dataset, classes):
+    """A row of real images for each class: of the test images, or where a small dataset has none there, of the others."""
+    rows = []
+    for label in range(classes):
+        of_class = [split.images[split.labels == label] for split in (dataset.test, dataset.validation, dataset.train)]
+        images = next((images for images in of_class if len(images)), np.zeros((1, *dataset.image_shape), np.uint8))
+        rows.append(images[np.arange(A_ROW) % len(images)])
+    return np.concatenate(rows)

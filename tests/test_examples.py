@@ -2,15 +2,20 @@
 
 import os
 import pathlib
+import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import matplotlib.image
+import numpy as np
 import pytest
+from PIL import Image
 
-from tinyar import checkpoint, data, models, training
+from tinyar import checkpoint, codes, data, models, plotting, training
+from tinyar.sampling import sample
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 SMALL = ["--channels", "8", "--blocks", "1", "--kernel-size", "3", "--epochs", "1", "--samples", "4", "--threads", "2"]
@@ -75,11 +80,21 @@ def test_without_blocks_it_is_a_single_convolution(tmp_path):
     assert (tmp_path / "run" / "masks.png").exists()
 
 
-def test_complete_finishes_the_lower_halves(trained):
-    folder, _ = trained
-    out, _ = run("complete.py", "runs/pixelcnn-digits/model.npz", "--images", "3", "--completions", "2", folder=folder)
-    assert "completions.png" in out
-    assert matplotlib.image.imread(folder / "runs" / "pixelcnn-digits" / "completions.png").std() > 0.01
+@pytest.fixture(scope="module")
+def trained_gated(tmp_path_factory):
+    """A folder in which a tiny Gated PixelCNN was trained on digits and their classes."""
+    folder = tmp_path_factory.mktemp("trained_gated")
+    out, _ = run("train_gated.py", "--data", "digits", "--classes", "--hide-labels", "0.1", "--channels", "8", "--dilations", "1", "2",
+                 "--epochs", "1", "--threads", "2", folder=folder)
+    return folder, out
+
+
+def test_train_gated_draws_a_row_for_each_class(trained_gated):
+    folder, out = trained_gated
+    assert "model: GatedPixelCNN" in out and "bits/dim on 300 images" in out
+    assert matplotlib.image.imread(folder / "runs" / "gated-digits" / "samples.png").std() > 0.01
+    model, state = checkpoint.load(folder / "runs" / "gated-digits" / "model.npz")
+    assert model.classes == 10 and state["about"]["image_shape"] == [8, 8, 1]
 
 
 VQVAE = ["--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1", "--prior-epochs", "1", "--samples", "4", "--threads", "2"]
@@ -94,6 +109,32 @@ def test_train_vqvae_runs_both_stages_and_resumes(tmp_path):
     assert again.splitlines()[-2:] == out.splitlines()[-2:]
 
 
+@pytest.fixture(scope="module")
+def trained_vqvae(tmp_path_factory):
+    """A folder in which a tiny VQ-VAE was trained on digits, and a gated prior on its codes and the classes."""
+    folder = tmp_path_factory.mktemp("trained_vqvae")
+    return folder, run("train_vqvae.py", *VQVAE, "--prior", "gated", "--classes", folder=folder)
+
+
+def test_train_vqvae_with_a_gated_prior_that_is_told_the_classes(trained_vqvae):
+    folder, (out, err) = trained_vqvae
+    assert "prior: GatedPixelCNN on 4x4 codes" in out and "nats per code on test images, given the class" in out
+    assert "squared error / variance, perplexity " in err and "bits/code, perplexity" not in err  # in the bars
+    prior, _ = checkpoint.load(folder / "runs" / "vqvae-digits" / "prior" / "model.npz")
+    assert (type(prior), prior.classes, prior.levels) == (models.GatedPixelCNN, 10, 8)
+    _, err = run("train_vqvae.py", "--resume", "--prior", "gated", "--epochs", "2", folder=folder, expect=1)
+    assert "--epochs was 1" in err
+
+
+def test_train_vqvae_pads_images_that_the_strides_do_not_divide(tmp_path):
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (18, 6, 7, 3), dtype=np.uint8)):
+        matplotlib.image.imsave(tmp_path / f"{i}.png", pixels)
+    out, _ = run("train_vqvae.py", "--data", "folder", "--data-dir", tmp_path, "--size", "5", *VQVAE[2:], "--out", "run", folder=tmp_path)
+    assert "A stride of 2 doesn't divide 5x5" in out and "with a margin of level 0 to 6x6" in out and "on 3x3 codes" in out
+    _, state = checkpoint.load(tmp_path / "run" / "autoencoder" / "model.npz")
+    assert state["about"]["image_shape"] == [6, 6, 3]
+
+
 def test_train_vqvae_flat_and_categorical(tmp_path):
     out, _ = run("train_vqvae.py", *VQVAE, "--flat", "--out", "flat", folder=tmp_path)
     assert "outputs.png" in out and not (tmp_path / "flat" / "prior").exists()
@@ -104,10 +145,132 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (["--codes", "0"], "--codes: expected"), (["--widths", "8", "8", "8", "8"], "can't be halved 4 times"),
     (["--output", "gauss"], "'mse' or 'categorical'"), (["--learning", "magic"], "'gradient' or 'ema'"),
-    (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"),
+    (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"), (["--prior", "best"], "invalid choice"),
+    (["--flat", "--classes"], "--flat trains none"),
 ])
 def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
     assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)
+
+
+# -- draw.py, most of it within this process, which is faster ----------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, trained, trained_gated, trained_vqvae):
+    """A folder with a run of every kind: pixelcnn, gated (10 classes), vqvae (a prior of 10 classes)."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, (origin, _) in (("pixelcnn", trained), ("gated", trained_gated), ("vqvae", trained_vqvae)):
+        shutil.copytree(origin / "runs" / f"{name}-digits", folder / name)
+    checkpoint.save(folder / "bare.npz", models.PixelCNN(17, channels=4, blocks=0))
+    checkpoint.save(folder / "other.npz", models.VQVAE(17, widths=(8,), codes=8, seed=1), {"about": {"image_shape": [8, 8, 1]}})
+    (folder / "text.npz").write_text("no checkpoint")
+    return folder
+
+
+@pytest.fixture
+def draw(monkeypatch, capsys, runs):
+    """A function that runs draw.py in the folder of runs and returns what it prints."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.chdir(runs)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["draw.py", *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / "draw.py"), run_name="__main__")
+        return capsys.readouterr().out
+    return call
+
+
+def is_picture_of(path, images, levels, columns=None):
+    """Whether a PNG shows just these images."""
+    expected = plotting.enlarge(plotting.grid(images, levels, columns))
+    found = np.rint(255 * matplotlib.image.imread(path)[..., :3])
+    return found.shape == expected.shape and (found == expected).all()
+
+
+def test_draw_from_a_model_of_pixels(runs, draw, tmp_path):
+    model, _ = checkpoint.load(runs / "pixelcnn" / "model.npz")
+    out = draw("pixelcnn", "--seed", 3, "--temperature", 0.5, "--out", tmp_path / "a.png")
+    assert "model: PixelCNN" in out and f"wrote: {tmp_path / 'a.png'}" in out
+    assert is_picture_of(tmp_path / "a.png", sample(model, 64, (8, 8), seed=3, temperature=0.5), 17)
+    draw("pixelcnn/model.npz", "--n", 6, "--columns", 2, "--size", 5, 9, "--out", tmp_path / "b.png")
+    assert is_picture_of(tmp_path / "b.png", sample(model, 6, (5, 9)), 17, columns=2)
+    draw("bare.npz", "--n", 2, "--size", 3, 3, "--out", tmp_path / "c.png")  # it doesn't say what it was trained on
+
+
+def test_draw_a_row_for_each_label(runs, draw, tmp_path):
+    model, _ = checkpoint.load(runs / "gated" / "model.npz")
+    draw("gated", "--out", tmp_path / "all.png", "--n", 3)
+    assert is_picture_of(tmp_path / "all.png", sample(model, 30, (8, 8), labels=np.arange(10).repeat(3)), 17, columns=3)
+    draw("gated", "--label", 7, -1, "--out", tmp_path / "two.png")
+    assert is_picture_of(tmp_path / "two.png", sample(model, 20, (8, 8), labels=np.repeat([7, -1], 10)), 17, columns=10)
+
+
+def test_draw_from_a_vqvae(runs, draw, tmp_path):
+    files = runs / "vqvae" / "autoencoder" / "model.npz", runs / "vqvae" / "prior" / "model.npz"
+    (autoencoder, _), (prior, state) = map(checkpoint.load, files)
+    expected, _ = codes.generate(autoencoder, prior, state["about"], 20, (4, 4), labels=np.repeat([5, 2], 10))
+    draw("vqvae", "--label", 5, 2, "--out", tmp_path / "folder.png")
+    draw(*files, "--label", 5, 2, "--out", tmp_path / "files.png")
+    assert is_picture_of(tmp_path / "folder.png", expected, 17, columns=10) and is_picture_of(tmp_path / "files.png", expected, 17, columns=10)
+    draw("vqvae", "--n", 1, "--size", 6, 10, "--out", tmp_path / "wide.png")
+    expected, _ = codes.generate(autoencoder, prior, state["about"], 10, (3, 5), labels=np.arange(10))
+    assert is_picture_of(tmp_path / "wide.png", expected, 17, columns=1)
+
+
+@pytest.mark.parametrize("arguments, frames", [
+    (["pixelcnn", "--n", "5", "--size", "12", "11"], 67), (["vqvae", "--label", "1", "2", "--n", "9"], 16), (["gated", "--complete"], 64),
+])
+def test_draw_a_film_that_ends_in_the_picture(draw, tmp_path, arguments, frames):
+    for name in ("film.gif", "picture.png"):
+        draw(*arguments, "--out", tmp_path / name)
+    with Image.open(tmp_path / "film.gif") as film, Image.open(tmp_path / "picture.png") as picture:
+        assert 4 < film.n_frames <= frames  # equal frames become one
+        film.seek(film.n_frames - 1)
+        np.testing.assert_array_equal(film.convert("L"), picture.convert("L"))
+
+
+def test_draw_completes_what_it_is_shown(runs, draw, tmp_path):
+    images, labels = data.load("digits").test.images[:3], data.load("digits").test.labels[:3]
+    for name, options, rows, told in (("pixelcnn", [], 4, None), ("gated", [], 4, labels), ("gated", ["--label", 3, "--known-rows", 6], 6, [3] * 3)):
+        model, _ = checkpoint.load(runs / name / "model.npz")
+        draw(name, "--complete", "--images", 3, "--completions", 2, *options, "--out", tmp_path / "picture.png")
+        mask = (np.arange(8) < rows)[:, None, None]
+        drawn = sample(model, 6, (8, 8), labels=None if told is None else np.repeat(told, 2), known=images.repeat(2, axis=0), mask=mask)
+        shown = [np.stack([image, image * mask, *drawn[2 * i:2 * i + 2]]) for i, image in enumerate(images)]
+        assert is_picture_of(tmp_path / "picture.png", np.concatenate(shown), 17, columns=4)
+
+
+def test_draw_from_the_command_line_writes_beside_the_checkpoint(trained):
+    folder, _ = trained
+    out, _ = run("draw.py", "runs/pixelcnn-digits/model.npz", "--complete", "--images", "3", folder=folder)
+    assert "completions.png" in out
+    assert matplotlib.image.imread(folder / "runs" / "pixelcnn-digits" / "completions.png").std() > 0.01
+    assert "--images: expected" in refused("draw.py", "runs/pixelcnn-digits", "--images", "0", folder=folder)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["missing.npz"], "no file missing.npz"), (["."], "no file model.npz"), (["text.npz"], "not a complete checkpoint"),
+    (["bare.npz"], "give --size HEIGHT WIDTH"), (["bare.npz", "--complete"], "doesn't say which data"),
+    (["pixelcnn", "--label", "3"], "not conditioned on classes"), (["gated", "--label", "10"], "labels: expected 0 .. 9, or -1 for none, got 10"),
+    (["vqvae/autoencoder"], "expected either a model of pixels, or the autoencoder of a VQ-VAE and then the prior of its codes, got the auto"),
+    (["vqvae/prior"], "got the prior of its codes"), (["vqvae/prior", "vqvae/autoencoder"], "got the prior of its codes and the autoencoder"),
+    (["other.npz", "vqvae/prior"], "codes of another autoencoder"), (["vqvae", "--size", "9", "8"], "expected multiples of 2"),
+    (["vqvae", "--complete"], "expected a model of pixels"), (["pixelcnn", "--complete", "--known-rows", "8"], "less than the images' 8 rows"),
+    (["gated", "--complete", "--label", "1", "2"], "expected one label"), (["pixelcnn", "--known-rows", "2"], "goes with --complete"),
+    (["pixelcnn", "--complete", "--n", "2"], "no --n"), (["pixelcnn", "--out", "picture.jpg"], "ends in .png or .gif"),
+    (["pixelcnn", "--out", "/dev/null/picture.png"], "can't write to the folder"), (["pixelcnn", "--temperature", "-1"], "--temperature: expected"),
+])
+def test_bad_arguments_of_draw(runs, draw, capsys, arguments, message):
+    before = sorted(runs.rglob("*"))
+    with pytest.raises(SystemExit) as stop:
+        draw(*arguments)
+    assert stop.value.code != 0 and message in f"{stop.value.code}{capsys.readouterr().err}"
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_draw_says_that_a_flat_vqvae_has_no_prior(draw, tmp_path):
+    checkpoint.save(tmp_path / "autoencoder" / "model.npz", models.VQVAE(17, widths=(8,), codes=8, flat=(8, 8)))
+    with pytest.raises(SystemExit, match="no prior to draw codes from"):
+        draw(tmp_path)
 
 
 def test_without_data_named_and_no_network_it_trains_on_digits(tmp_path):
@@ -154,15 +317,6 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path):
 ])
 def test_bad_arguments_of_train_pixelcnn(tmp_path, arguments, message):
     assert message in refused("train_pixelcnn.py", *arguments, folder=tmp_path)
-
-
-def test_bad_arguments_of_complete(tmp_path, trained):
-    (tmp_path / "text.npz").write_text("no checkpoint")
-    assert "not a complete checkpoint" in refused("complete.py", "text.npz", folder=tmp_path)
-    assert "missing.npz" in refused("complete.py", "missing.npz", folder=tmp_path)
-    model = trained[0] / "runs" / "pixelcnn-digits" / "model.npz"
-    assert "--images: expected" in refused("complete.py", model, "--images", "0", folder=tmp_path)
-    assert "--temperature: expected" in refused("complete.py", model, "--temperature", "-1", folder=tmp_path)
 
 
 @pytest.mark.skipif(not os.environ.get("TINYAR_DATA"), reason="needs the real MNIST files: set TINYAR_DATA to their folder")

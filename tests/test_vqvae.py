@@ -97,6 +97,19 @@ def test_threads_and_micro_batches_make_the_same_update_as_the_batch(learning):
             np.testing.assert_allclose(other, one, atol=1e-12)
 
 
+def test_the_progress_bar_shows_the_perplexity_of_the_batch(capsys):
+    model = make()
+    model.prepare(images(60))
+    with Workers(model, 2) as workers:
+        workers.gradient(images(60))
+        counts = np.bincount(codes.extract(model, images(60)).reshape(-1))  # before the update moves the codebook
+    assert model.note() == f"perplexity {perplexity(counts):.1f}" != "perplexity 1.0"
+    training.fit(model, images(60), epochs=1, batch_size=20, threads=2, average=None, progress=True)
+    assert "squared error / variance, perplexity " in capsys.readouterr().err
+    training.fit(PixelCNN(17, channels=4, blocks=0), images(60), epochs=1, threads=2, progress=True)
+    assert "bits/dim]" in capsys.readouterr().err
+
+
 def test_inference_never_moves_the_codebook():
     model = make()
     model.prepare(images())

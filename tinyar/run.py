@@ -59,10 +59,11 @@ class Run:
         _, state = checkpoint.load(path)
         if "options" not in state:
             raise checkpoint.CheckpointError(f"{path}: holds a model, but no training run to go on with")
-        differing = [key for key in self.options if state["options"][key] != self.options[key]]
+        then = state["options"]  # an older tinyar may have had fewer
+        differing = [key for key in self.options if key not in then or then[key] != self.options[key]]
         if differing:
             raise checkpoint.CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
-                f"{key} was {state['options'][key]}, now {self.options[key]}" for key in differing))
+                f"{key} was {then.get(key)}, now {self.options[key]}" for key in differing))
         checkpoint.load(path, self.model)
         self.optimizer.load_state(state["optimizer"])
         if self.average:
