@@ -9,6 +9,9 @@ Why micro-batches? Layers pass over their feature maps many times (multiply, add
 map that lies in the core's cache is several times faster than one over main memory. The maps of a whole batch never fit: 128
 images of 28x28 with 64 channels are 26 MB a map, and a core's cache (L2) is about 1 MB. So a micro-batch has as many
 images as let two maps lie in the cache, the one read and the one written: here two images, and never fewer.
+
+A GPU takes the whole batch in one piece. Nothing needs to be fetched ahead of a step there: CuPy copies host arrays by way of pinned
+memory of its own, without waiting, and as the loss is looked at only now and then, the host is many updates ahead of the GPU.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,8 +1,9 @@
-"""What the benchmarks share: rivals in processes of their own that take turns, and a PyTorch twin of any tinyar model.
+"""What the benchmarks share: rivals in processes of their own that take turns.
 
 Each contender lives in its own process, so that neither library's idle threads, memory or settings touch the other's; they take
 turns, one run each, so that whatever else the machine does hits all alike. Peak memory is the process's, less what it had
-after its imports.
+after its imports. On a GPU both libraries multiply in float32, or in TF32 if TINYAR_TF32=1 is set; PyTorch by itself would use TF32 in its
+convolutions.
 """
 
 import importlib
@@ -51,7 +52,12 @@ def race(contenders, rounds, warmup=2):
 def serve(pipe, module, function, arguments):
     """The loop of a contender's process."""
     make = getattr(importlib.import_module(module), function)
-    importlib.import_module("torch" if function.startswith("torch") else "tinyar")
+    if function.startswith("torch"):
+        import torch
+        importlib.import_module("twins")
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = os.environ.get("TINYAR_TF32") == "1"
+    else:
+        importlib.import_module("tinyar")
     before = peak_memory()
     run = make(**arguments)
     pipe.send("ready")
@@ -68,6 +74,12 @@ def peak_memory():
     return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1024 if status.exists() else float("nan")
 
 
+def published_model(kind, config, **options):
+    """The published configuration of a "pixelcnn" or a "gated" PixelCNN, with some options changed."""
+    from tinyar import models
+    return {"pixelcnn": models.PixelCNN, "gated": models.GatedPixelCNN}[kind].published(config, **options)
+
+
 def print_table(results, baseline=None):
     """A line for each contender: median and minimum in ms, the ratio of medians to the baseline's, peak memory."""
     base = statistics.median(results[baseline][0]) if baseline else None
@@ -82,81 +94,3 @@ def describe_machine(threads):
     """One line: date, machine, versions, threads."""
     versions = " ".join(f"{name} {importlib.import_module(name).__version__}" for name in ("numpy", "torch"))
     return f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {threads} threads, Python {platform.python_version()}, {versions}"
-
-
-def torch_twin(layer, cropped, channels_last):
-    """The same layer (or chain of layers) in PyTorch, with the same weights; its images are (batch, channels, height, width).
-
-    cropped=False masks the whole kernel, as most code does: conv2d(x, weight * mask). cropped=True leaves out the rows below the
-    centre, which are all masked, and pads the image instead.
-    """
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    from tinyar.backend import to_host
-    from tinyar.layer import Chain, Residual
-    from tinyar.layers import Conv2d, ConvTranspose2d, LayerNorm, Linear, MaskedConv2d, ReLU
-    from tinyar.receptive_fields import live_pairs
-
-    def tensor(array):
-        return torch.tensor(to_host(array))
-
-    class Masked(nn.Module):
-        def __init__(self, layer):
-            super().__init__()
-            self.half, rows = layer.half, layer.half + 1 if cropped else layer.kernel_size
-            kernel, mask = (tensor(array).permute(3, 2, 0, 1)[:, :, :rows].contiguous()
-                            for array in (layer.dense_kernel(), live_pairs(layer)))
-            self.weight, self.bias = nn.Parameter(kernel), nn.Parameter(tensor(layer.params["b"]))
-            self.register_buffer("mask", mask)
-
-        def forward(self, x):
-            if cropped:
-                m = self.half
-                return functional.conv2d(functional.pad(x, (m, m, m, 0)), self.weight * self.mask, self.bias)
-            return functional.conv2d(x, self.weight * self.mask, self.bias, padding=self.half)
-
-    class Norm(nn.Module):
-        def __init__(self, layer):
-            super().__init__()
-            self.norm = nn.LayerNorm(layer.channels, eps=layer.eps)
-            self.norm.weight.data, self.norm.bias.data = tensor(layer.params["gamma"]), tensor(layer.params["beta"])
-
-        def forward(self, x):
-            return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-    class Skip(nn.Module):
-        def __init__(self, body):
-            super().__init__()
-            self.body = body
-
-        def forward(self, x):
-            return x + self.body(x)
-
-    def convert(layer):
-        if isinstance(layer, Chain):
-            return nn.Sequential(*map(convert, layer.links))
-        if isinstance(layer, Residual):
-            return Skip(convert(layer.body))
-        if isinstance(layer, MaskedConv2d):
-            return Masked(layer)
-        if isinstance(layer, LayerNorm):
-            return Norm(layer)
-        if isinstance(layer, ReLU):
-            return nn.ReLU()
-        if isinstance(layer, Linear):
-            twin = nn.Conv2d(layer.in_channels, layer.out_channels, 1)
-            twin.weight.data = tensor(layer.params["w"]).T[:, :, None, None].contiguous()
-            twin.bias.data = tensor(layer.params["b"])
-            return twin
-        if isinstance(layer, (Conv2d, ConvTranspose2d)):
-            kind = getattr(nn, type(layer).__name__)  # both libraries keep a transposed kernel as its forward twin's
-            twin = kind(layer.in_channels, layer.out_channels, layer.windows.kernel, layer.windows.stride, layer.windows.padding)
-            twin.weight.data = tensor(layer.params["w"]).permute(3, 2, 0, 1).contiguous()
-            twin.bias.data = tensor(layer.params["b"])
-            return twin
-        raise TypeError(f"no PyTorch twin of {type(layer).__name__}")
-
-    twin = convert(layer)
-    return twin.to(memory_format=torch.channels_last) if channels_last else twin

@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from contenders import describe_machine, race, torch_twin
+from contenders import describe_machine, race
 
 HEIGHT = WIDTH = 28
 LAYERS = {  # title: (class, arguments, products a pixel of the input or 0)
@@ -73,6 +73,7 @@ def tinyar_layer(title, batch, threads):
 def torch_layer(title, batch, threads, channels_last, device):
     """The same in PyTorch."""
     import torch
+    from twins import torch_twin
     torch.set_num_threads(threads)
     layer, channels = make_layer(title)
     twin = torch_twin(layer, cropped=True, channels_last=channels_last).to(device)
