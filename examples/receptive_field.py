@@ -1,7 +1,8 @@
-"""Lesson: what does a PixelCNN see? The masks, the blind spot that they leave, and Gated PixelCNN, which has none.
+"""Lesson: what does a PixelCNN see? The masks, the blind spot that they leave, and what its relatives see.
 
     python examples/receptive_field.py                             new 3x3 and 7x7 networks, and a gated one, side by side
     python examples/receptive_field.py --kernel-size 3 --blocks 28               deep enough to reach the corners
+    python examples/receptive_field.py --family                    PixelCNN, Row LSTM, Diagonal BiLSTM and a gated one
     python examples/receptive_field.py --checkpoint runs/pixelcnn-mnist/model.npz    a trained one
 
 Every pixel should be predicted from all earlier ones: the rows above, and what is to its left. A stack of masked k x k
@@ -11,12 +12,14 @@ however deep the network: the blind spot. With 3x3 kernels it is a wedge of 45 d
 layer alone has another half-width m1, the rule is b > m a + m1 - m.)
 
 Gated PixelCNN has a stream of features for the rows above, which looks left and right alike, and one for the own row: with
-enough depth it sees every earlier pixel.
+enough depth it sees every earlier pixel. Recurrent networks see without end from their first layer on: the Row LSTM all
+rows above, but with the blind spot of PixelCNN; the Diagonal BiLSTM every earlier pixel but the last one of the row
+above.
 
 What is seen is found without this rule: it is the gradient of one output by all pixels, as backward computes it, which
 is exactly 0 where no path leads. Untrained networks see the same pixels as trained ones, just with other weights.
 
-Takes 3 seconds on two CPU cores. Writes masks.png and receptive_field.png to runs/receptive_field/.
+Takes 3 seconds on two CPU cores. Writes masks.png and receptive_field.png, or family.png, to runs/receptive_field/.
 """
 
 import argparse
@@ -30,7 +33,10 @@ from tinyar import backend, checkpoint, layers, models, receptive_fields
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", help="model.npz of a training run to look at, instead of new networks")
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument("--checkpoint", help="model.npz of a training run to look at, instead of new networks")
+    others.add_argument("--family", action="store_true",
+                        help="a new network of each kind, with the first kernel size: family.png")
     parser.add_argument("--kernel-size", type=int, nargs="+", default=[3, 7], metavar="K",
                         help="of the new networks, one or more (3 7)")
     parser.add_argument("--blocks", type=int, default=8, help="masked convolutions after the first one (8)")
@@ -48,23 +54,22 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
-    networks = load_network(args) if args.checkpoint else new_networks(args)
+    networks = load_network(args) if args.checkpoint else new_family(args) if args.family else new_networks(args)
     print(f"{len(networks)} network{'s' * (len(networks) > 1)}, computed by {backend.name}")
     size, at = args.size, (args.size * 3 // 4, args.size * 2 // 5)
     fields = {title: receptive_fields.receptive_field(network, size, size, at) for title, network in networks.items()}
-    # Other models than PixelCNN have other blind spots, or none.
-    blind = {title: blind_spot(network, size, at) for title, network in networks.items()
-             if isinstance(network, (models.PixelCNN, models.GatedPixelCNN))}
+    blind = {title: blind_spot(network, size, at) for title, network in networks.items() if type(network) in WHY_BLIND}
     for title, network in networks.items():
         tell(title, network, fields[title], blind.get(title), at)
 
     folder = pathlib.Path(args.out)
-    receptive_fields.save_receptive_field(folder / "receptive_field.png", fields, at, blind)
+    picture = folder / ("family.png" if args.family else "receptive_field.png")
+    receptive_fields.save_receptive_field(picture, fields, at, blind)
     receptive_fields.save_masks(folder / "masks.png", {"mask A, the first layer": layers.MaskedConv2d(1, 1, 7, "A"),
                                                "mask B, all later ones": layers.MaskedConv2d(1, 1, 7, "B"),
                                                "mask A, colours R, G, B": layers.MaskedConv2d(3, 3, 7, "A", colors=3),
                                                "mask B, colours R, G, B": layers.MaskedConv2d(3, 3, 7, "B", colors=3)})
-    print(f"wrote: {folder / 'masks.png'}, {folder / 'receptive_field.png'}")
+    print(f"wrote: {folder / 'masks.png'}, {picture}")
 
 
 def load_network(args):
@@ -83,18 +88,32 @@ def new_networks(args):
     return networks
 
 
+def new_family(args):
+    """{title: network}: one of each kind, all with the first of the kernel sizes."""
+    k = args.kernel_size[0]
+    lstm = dict(hidden=8, layers=2, first_kernel=k)
+    return {
+        f"PixelCNN, {args.blocks} blocks": models.PixelCNN(
+            channels=16, blocks=args.blocks, first_kernel=k, kernel_size=k),
+        f"Gated PixelCNN, {args.blocks} blocks": models.GatedPixelCNN(
+            channels=16, first_kernel=k, kernel_size=k, dilations=(1,) * args.blocks),
+        "Row LSTM, 2 layers": models.RowLSTM(kernel_size=k, **lstm),
+        "Diagonal BiLSTM, 2 layers": models.DiagonalBiLSTM(**lstm)}
+
+
 def tell(title, network, field, blind, at):
     """Print how many of the earlier pixels the output at `at` sees, and why it doesn't see the others."""
     size, seen = len(field), field > 0
     earlier = receptive_fields.earlier_pixels(size, size, at)
     print(f"{title}: {earlier.sum()} pixels come before row {at[0]}, column {at[1]}. Of these the output there")
-    average = f"averaged over all outputs {100 * average_share(network, size):.1f} %"
-    print(f"    sees               {share(seen, earlier)}; {average}")
+    average = ""
+    if not isinstance(network, models.DiagonalBiLSTM):
+        average = f"; averaged over all outputs {100 * average_share(network, size):.1f} %"
+    print(f"    sees               {share(seen, earlier)}{average}")
     if blind is not None:
         forbidden = ~earlier | blind
         forbidden[at] = len(network.color_passes) == 1  # colours drawn one by one do see earlier ones of the same pixel
-        why = f"by the rule b > {rule(network)}" if isinstance(network, models.PixelCNN) else "it has no blind spot"
-        print(f"    is blind for       {share(blind, earlier)}, {why}")
+        print(f"    is blind for       {share(blind, earlier)}, {WHY_BLIND[type(network)](network)}")
         print(f"    could see, deeper  {share(~seen & ~blind, earlier)}")
         print(f"    and of all the pixels in the blind spot or later it sees {(seen & forbidden).sum()}")
 
@@ -110,7 +129,7 @@ def average_share(network, size):
 
     All outputs see the same offsets, as far as these lie within the image. So look once, from the bottom of an image so
     wide that all offsets fit, and count the offset (a rows up, b columns to a side) as often as it fits into the real
-    image.
+    image. (Not for the Diagonal BiLSTM: what it misses is where the image ends.)
     """
     at = (size - 1, size - 1)
     seen = receptive_fields.receptive_field(network, size, 2 * size - 1, at) > 0
@@ -127,19 +146,30 @@ def half_widths(network):
 
 def blind_spot(network, size, at):
     """Which pixels of a size x size image no depth reaches, by the rule: bool (size, size)."""
-    if isinstance(network, models.GatedPixelCNN):
-        return np.zeros((size, size), dtype=bool)
-    first, later = half_widths(network)
     rows, cols = np.indices((size, size))
     above, right = at[0] - rows, cols - at[1]
-    return (above > 0) & (right > later * above + first - later)
+    if isinstance(network, (models.PixelCNN, models.RowLSTM)):
+        first, later = half_widths(network)
+        return (above > 0) & (right > later * above + first - later)
+    if isinstance(network, models.DiagonalBiLSTM):
+        return (above == 1) & (cols == size - 1) & (right > network.config["first_kernel"] // 2)
+    return np.zeros((size, size), dtype=bool)
 
 
 def rule(network):
-    """The farthest column to the right that is seen a rows above, as a formula."""
+    """The farthest column to the right that a PixelCNN or a Row LSTM sees a rows above, as a formula."""
     first, later = half_widths(network)
     slope = f"{later} a" if later > 1 else "a"
     return slope if first == later else f"{slope} {'+' if first > later else '-'} {abs(first - later)}"
+
+
+WHY_BLIND = {
+    models.PixelCNN: lambda network: f"by the rule b > {rule(network)}",
+    models.RowLSTM: lambda network: f"by the rule b > {rule(network)}",
+    models.DiagonalBiLSTM: lambda network: "the last pixel of the row above, unless it is near",
+    models.GatedPixelCNN: lambda network: "it has no blind spot",
+    models.PixelRNN: lambda network: "it has no blind spot",
+}
 
 
 if __name__ == "__main__":

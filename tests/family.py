@@ -4,11 +4,13 @@ import numpy as np
 
 from tinyar import gradcheck
 from tinyar.backend import xp
-from tinyar.models import GatedPixelCNN, PixelCNN
+from tinyar.models import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, PixelRNN, RowLSTM
 
 PLAIN = dict(channels=18, blocks=2, first_kernel=5, kernel_size=3, head=(12,), seed=1)
 GATED = dict(channels=9, first_kernel=5, kernel_size=3, dilations=(1, 2), head=(12,), seed=1)
 TUTORIAL = dict(channels=8, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(), activation="elu", seed=1)
+NAIVE = dict(hidden=5, seed=1)
+LSTM = dict(hidden=5, layers=2, head=(12,), seed=1)
 
 MODELS = {
     "PixelCNN": lambda: PixelCNN(levels=3, **PLAIN),
@@ -25,6 +27,20 @@ MODELS = {
     "Gated, independent colours": lambda: GatedPixelCNN(levels=2, image_channels=3, ordered_colors=False, **GATED),
     "Gated, classes and maps": lambda: GatedPixelCNN(levels=2, classes=3, map_channels=2, **GATED),
     "Gated, first plain, classes": lambda: GatedPixelCNN(levels=2, classes=3, **TUTORIAL),
+    "PixelRNN": lambda: PixelRNN(levels=3, **NAIVE),
+    "PixelRNN, independent colours": lambda: PixelRNN(levels=2, image_channels=3, layers=2, truncate=4, **NAIVE),
+    "PixelRNN, classes and maps": lambda: PixelRNN(levels=2, classes=3, map_channels=2, **NAIVE),
+    "Row LSTM": lambda: RowLSTM(levels=3, **LSTM),
+    "Row LSTM, 5 columns, no residuals": lambda: RowLSTM(levels=2, kernel_size=5, residual=False, **LSTM),
+    "Row LSTM, ordered colours": lambda: RowLSTM(levels=2, image_channels=3, **LSTM),
+    "Row LSTM, classes": lambda: RowLSTM(levels=2, classes=3, **LSTM),
+    "Diagonal BiLSTM": lambda: DiagonalBiLSTM(levels=3, **LSTM),
+    "Diagonal BiLSTM, 3 layers, no residuals": lambda: DiagonalBiLSTM(levels=4, first_kernel=5, residual=False,
+                                                                      **{**LSTM, "layers": 3}),
+    "Diagonal BiLSTM, ordered colours": lambda: DiagonalBiLSTM(levels=2, image_channels=3, **LSTM),
+    "Diagonal BiLSTM, independent colours": lambda: DiagonalBiLSTM(levels=2, image_channels=3, ordered_colors=False,
+                                                                   **LSTM),
+    "Diagonal BiLSTM, classes and maps": lambda: DiagonalBiLSTM(levels=2, classes=3, map_channels=2, **LSTM),
 }
 
 

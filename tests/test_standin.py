@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 STANDIN = ROOT / "tests" / "standin"
 FILES_ON_STANDIN = [
     "test_layers.py", "test_pixelcnn.py", "test_losses.py", "test_optim.py", "test_sampling.py", "test_training.py",
-    "test_strided.py", "test_quantizer.py", "test_vqvae.py"]
+    "test_strided.py", "test_quantizer.py", "test_vqvae.py", "test_recurrent.py"]
 
 
 def load_standin():

@@ -93,6 +93,7 @@ def cases():
     small = dict(channels=6, blocks=2, first_kernel=5, kernel_size=3, head=(5,))
     gated = dict(channels=5, first_kernel=5, kernel_size=3, dilations=(1, 2), head=(4,))
     tutorial = dict(channels=4, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(), activation="elu")
+    lstm = dict(hidden=2, layers=1, first_kernel=3, head=(4,))
     image = rng.integers(0, 3, (2, 4, 5, 1))
     shifted, sequence, row = layers.ShiftedConv2d, layers.SequenceRecurrence, layers.RowRecurrence
     diagonal, both = layers.DiagonalRecurrence, layers.DiagonalBiRecurrence
@@ -137,6 +138,18 @@ def cases():
         ("GatedPixelCNN, by its class", OfCondition(models.GatedPixelCNN(levels=3, classes=4, **gated), image), (2, 1, 1, 4), None),
         ("GatedPixelCNN, by class and map", OfCondition(
             models.GatedPixelCNN(levels=3, classes=2, map_channels=3, **gated), image), (2, 4, 5, 5), None),
+        ("PixelRNN", models.PixelRNN(4, image_channels=3, hidden=3, layers=2), (2, 3, 4, 3), 4),
+        ("PixelRNN on codes, by its class", OfCondition(
+            models.PixelRNN(levels=3, one_hot=True, classes=4, hidden=2), image), (2, 1, 1, 4), None),
+        ("RowLSTM", models.RowLSTM(levels=3, **{**lstm, "layers": 2}), (2, 4, 5, 1), 3),
+        ("RowLSTM, ordered colours", models.RowLSTM(4, image_channels=3, **{**lstm, "hidden": 3}), (2, 3, 4, 3), 4),
+        ("RowLSTM on codes, by class and map", OfCondition(models.RowLSTM(
+            levels=3, one_hot=True, classes=2, map_channels=3, residual=False, **lstm), image), (2, 4, 5, 5), None),
+        ("DiagonalBiLSTM", models.DiagonalBiLSTM(levels=3, **{**lstm, "layers": 2}), (2, 3, 4, 1), 3),
+        ("DiagonalBiLSTM, ordered colours", models.DiagonalBiLSTM(
+            4, image_channels=3, **{**lstm, "hidden": 3}), (2, 3, 4, 3), 4),
+        ("DiagonalBiLSTM on codes, by its class", OfCondition(models.DiagonalBiLSTM(
+            levels=3, one_hot=True, classes=4, residual=False, **lstm), image), (2, 1, 1, 4), None),
         ("VQVAE, frozen", frozen(models.VQVAE(learning="gradient", **autoencoder)), (2, 8, 12, 1), 4),
         ("VQVAE, frozen, EMA, colour", frozen(models.VQVAE(image_channels=3, **autoencoder)), (2, 8, 12, 3), 4),
         ("VQVAE, frozen, flat, categorical", frozen(models.VQVAE(

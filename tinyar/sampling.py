@@ -14,7 +14,7 @@ model learned; a temperature below 1 leans towards the likelier levels, at the p
 import numpy as np
 from tqdm import tqdm
 
-from tinyar.backend import keep_freed_memory, to_device, to_host
+from tinyar.backend import keep_freed_memory, one_blas_thread, to_device, to_host
 
 
 def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=None, mask=None, seed=0, progress=False, watch=None):
@@ -45,13 +45,14 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
     rng = np.random.default_rng(seed)
     keep_freed_memory()
     given = [] if condition is None else [to_device(condition)]
-    model.start(n, height, width, *given)
-    for row in tqdm(range(height), desc="drawing", unit="row", disable=not progress):
-        uniforms = rng.random((width, n, model.image_channels))
-        for col in range(width):
-            draw_pixel(model, images[:, row, col], mask[:, row, col], (row, col), uniforms[col], temperature)
-            if watch:
-                watch(row, col, images)
+    with one_blas_thread():  # the products of one pixel are too small to be shared out
+        model.start(n, height, width, *given)
+        for row in tqdm(range(height), desc="drawing", unit="row", disable=not progress):
+            uniforms = rng.random((width, n, model.image_channels))
+            for col in range(width):
+                draw_pixel(model, images[:, row, col], mask[:, row, col], (row, col), uniforms[col], temperature)
+                if watch:
+                    watch(row, col, images)
     return images
 
 

@@ -2,6 +2,8 @@
 
 from tinyar.models.gated_pixelcnn import GatedPixelCNN
 from tinyar.models.pixelcnn import PixelCNN
+from tinyar.models.pixelrnn import DiagonalBiLSTM, RowLSTM
+from tinyar.models.raster_rnn import PixelRNN
 from tinyar.models.vqvae import VQVAE
 
-__all__ = ["GatedPixelCNN", "PixelCNN", "VQVAE"]
+__all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelRNN", "RowLSTM", "VQVAE"]

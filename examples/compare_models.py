@@ -1,0 +1,117 @@
+"""Lesson: the course's question. What is better than an RNN over the pixels, at equal size and at equal time?
+
+    python examples/compare_models.py                                    on the digits that come with tinyar, no network
+    python examples/compare_models.py --data mnist --levels 2 --minutes 10 --parameters 100000
+    python examples/compare_models.py --out runs/models-digits           go on where it was broken off
+
+Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN and Gated PixelCNN, each as wide as lets it have about the same number of parameters,
+each trained for the same time: whole epochs until it is over. All learn by Adam at the same constant rate, and their averaged weights
+are measured, so that a longer training would only go on from here. Writes to runs/models-<data>/: a folder for each model,
+curves.png (held-out bits/dim against seconds), samples.png (a row of drawings of each), table.csv.
+"""
+
+import argparse
+import csv
+import sys
+import time
+
+import numpy as np
+from arguments import add_data_arguments, fill_in, folder_for, load_data, positive, whole
+
+from tinyar import models, plotting, sampling, training
+from tinyar.files import atomic_write
+
+DEFAULTS = dict(minutes=10.0, parameters=60_000, batch_size=32)
+DEFAULTS_FOR_DIGITS = dict(minutes=1.5, parameters=60_000, batch_size=16)
+
+MODELS = {  # how wide, and the options that follow from it
+    "naive RNN": (models.PixelRNN, lambda width: dict(hidden=width)),
+    "Row LSTM": (models.RowLSTM, lambda width: dict(hidden=width, layers=3, head=(2 * width,))),
+    "Diagonal BiLSTM": (models.DiagonalBiLSTM, lambda width: dict(hidden=width, layers=3, head=(2 * width,))),
+    "PixelCNN": (models.PixelCNN, lambda width: dict(channels=2 * width, blocks=5, kernel_size=5, head=(2 * width,))),
+    "Gated PixelCNN": (models.GatedPixelCNN, lambda width: dict(channels=width, first_kernel=5, dilations=(1, 2, 1, 2, 1), head=(2 * width,))),
+}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    parser.add_argument("--minutes", type=positive, help="to train each model (10; 1.5 for digits)")
+    parser.add_argument("--parameters", type=whole, help="about how many each has (60000)")
+    parser.add_argument("--images", type=whole, help="training images an epoch, the first ones of the data (all)")
+    parser.add_argument("--held-out", type=whole, default=1000, help="validation and test images (1000, or all)")
+    parser.add_argument("--batch-size", type=whole, help="32; 16 for digits")
+    parser.add_argument("--lr", type=positive, default=2e-3, help="learning rate (0.002)")
+    parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models, by their names in quotes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
+    parser.add_argument("--out", help="folder to write to, or to go on in (default: runs/models-<data>, a new one each time)")
+    return parser.parse_args()
+
+
+def build(name, dataset, parameters, seed):
+    """The model of this name that comes nearest to so many parameters."""
+    model_class, options = MODELS[name]
+    common = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], seed=seed)
+    candidates, width = [], 4
+    while not candidates or candidates[-1].count_parameters() < parameters:
+        candidates.append(model_class(**common, **options(width)))
+        width += 1 + width // 20
+    return min(candidates, key=lambda model: abs(model.count_parameters() - parameters))
+
+
+def train(model, dataset, args, folder):
+    """Whole epochs until the time is over: the run's history. Goes on with a run that was broken off."""
+    epochs, seconds = 1, 0.0
+    while seconds < 60 * args.minutes:
+        history = training.fit(model, dataset.train.images[:args.images], dataset.validation.images[:args.held_out], epochs=epochs,
+                               batch_size=args.batch_size, lr=lambda t: args.lr * min(1, t / 100), clip=1.0, threads=args.threads,
+                               average=0.995, seed=args.seed, out=folder, resume=True, progress=True)
+        if history.interrupted:
+            sys.exit(f"stopped and saved; go on with the same command and --out {folder.parent}")
+        epochs, seconds = len(history.rows) + 1, history.rows[-1]["seconds"]
+    return history
+
+
+def main():
+    args = parse_arguments()
+    dataset = load_data(args)
+    fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
+    names = args.only or list(MODELS)
+    unknown = [name for name in names if name not in MODELS]
+    if unknown:
+        raise ValueError(f"--only: no model {unknown[0]!r}; there are {', '.join(map(repr, MODELS))}")
+    folder = folder_for(args, f"models-{dataset.name}", "table.csv")
+    print(f"data:  {dataset.description}")
+    curves, table, drawings = {}, [], []
+    for name in names:
+        model = build(name, dataset, args.parameters, args.seed)
+        print(f"{name}: {model.count_parameters():,} parameters, {args.minutes:g} minutes")
+        history = train(model, dataset, args, folder / name.replace(" ", "-"))
+        curves[name] = [row["seconds"] for row in history.rows], [row["validation"] for row in history.rows]
+        test = training.evaluate(model, dataset.test.images[:args.held_out], args.threads)
+        start = time.perf_counter()
+        drawn = sampling.sample(model, 100, dataset.image_shape, seed=args.seed)
+        drawings.append(drawn[:12])
+        last = history.rows[-1]
+        table.append((name, test, model.count_parameters(), len(history.rows), last["seconds"] / len(history.rows),
+                      time.perf_counter() - start))
+
+    plotting.save_curves(folder / "curves.png", curves, "seconds of training", "held-out bits/dim")
+    plotting.save_image(folder / "samples.png", plotting.grid(np.concatenate(drawings), dataset.levels, columns=12))
+    header = "model", "test bits/dim", "parameters", "epochs", "seconds an epoch", "seconds to draw 100"
+    with atomic_write(folder / "table.csv") as path, open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *table])
+    print("\n" + "  ".join(f"{title:>16}" for title in header))
+    for name, *figures in table:
+        print(f"{name:>16}  {figures[0]:16.4f}  {figures[1]:16,}  {figures[2]:16}  {figures[3]:16.1f}  {figures[4]:19.2f}")
+    print(f"wrote to {folder}: curves.png, samples.png (a row of each model, in this order), table.csv, and a folder for each model")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command with --out goes on from what was saved")
+    except (ValueError, OSError, ArithmeticError) as error:
+        sys.exit(f"compare_models.py: {error}")
