@@ -44,6 +44,8 @@ class Layer:
     in __init__; it writes `__call__`, `forward` and `backward`, and `step` if it is causal.
     """
 
+    least_images = 2  # a training batch isn't cut into smaller pieces than this (tinyar.parallel)
+
     def __init__(self):
         self.params = {}
         self.grads = {}

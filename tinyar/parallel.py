@@ -8,7 +8,8 @@ rounding, and are equal bit for bit when it is the same.
 Why micro-batches? Layers pass over their feature maps many times (multiply, add a bias, compare with 0, ...), and a pass over a
 map that lies in the core's cache is several times faster than one over main memory. The maps of a whole batch never fit: 128
 images of 28x28 with 64 channels are 26 MB a map, and a core's cache (L2) is about 1 MB. So a micro-batch has as many
-images as let two maps lie in the cache, the one read and the one written: here two images, and never fewer.
+images as let two maps lie in the cache, the one read and the one written: here two images. Never fewer, though, than the layers ask for
+(`Layer.least_images`): where the maps are small, or the work is a loop of many steps, calling NumPy for each image costs more.
 
 A GPU takes the whole batch in one piece. Nothing needs to be fetched ahead of a step there: CuPy copies host arrays by way of pinned
 memory of its own, without waiting, and as the loss is looked at only now and then, the host is many updates ahead of the GPU.
@@ -92,12 +93,13 @@ class Workers:
 def micro_batch_size(model, images, threads):
     """How many images at a time: two feature maps of the widest layer should fit into a core's cache, and no thread be idle.
 
-    A GPU has other limits: as many as its memory holds, a training batch in one piece.
+    A layer may ask for more. A GPU has other limits: as many as its memory holds, a training batch in one piece.
     """
     widest = max((param.shape[-1] for _, param, _ in model.parameters()), default=1)
     map_bytes = images.shape[1] * images.shape[2] * widest * 4
     most = GPU_BYTES // map_bytes if on_gpu else CACHE_BYTES // (2 * map_bytes)
-    return min(-(-len(images) // threads), max(2, most))
+    least = max(layer.least_images for _, layer in model.layers())
+    return min(-(-len(images) // threads), max(least, most))
 
 
 def checked_threads(threads):

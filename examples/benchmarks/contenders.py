@@ -75,9 +75,11 @@ def peak_memory():
 
 
 def published_model(kind, config, **options):
-    """The published configuration of a "pixelcnn" or a "gated" PixelCNN, with some options changed."""
+    """The published configuration of a model by its short name, with some options changed."""
     from tinyar import models
-    return {"pixelcnn": models.PixelCNN, "gated": models.GatedPixelCNN}[kind].published(config, **options)
+    kinds = {"pixelcnn": models.PixelCNN, "gated": models.GatedPixelCNN, "naive": models.PixelRNN,
+             "row": models.RowLSTM, "diagonal": models.DiagonalBiLSTM}
+    return kinds[kind].published(config, **options)
 
 
 def print_table(results, baseline=None):

@@ -50,7 +50,7 @@ def tinyar_layer(title, batch, threads):
     layer, channels = make_layer(title)
     replicas = [layer] + [layer.replica() for _ in range(threads - 1)]
     x = normal(batch, channels, 0)
-    size = batch if on_gpu else 2  # as in the training of a network with 64 channels
+    size = batch if on_gpu else layer.least_images  # as in the training of a network with 64 channels
     dy = np.random.default_rng(1).standard_normal((batch, *layer(to_device(x[:1])).shape[1:]), dtype=np.float32)
     parts = [(to_device(x[i:i + size]), to_device(dy[i:i + size])) for i in range(0, batch, size)]
     keep_freed_memory()

@@ -3,6 +3,8 @@
     pip install -e '.[bench]'
     python examples/benchmarks/sampling.py                  report's 5-block model, 28x28, 2 levels
     python examples/benchmarks/sampling.py --model gated    Gated PixelCNN of the Amsterdam tutorial, 256 levels, images of given classes
+    python examples/benchmarks/sampling.py --model row      Row LSTM of 7 layers, h = 16; or diagonal
+    python examples/benchmarks/sampling.py --model naive    LSTM over the raster, h = 256
     python examples/benchmarks/sampling.py --whole-loop     runs the usual loop to its end once, instead of timing some of its rounds
 
 The usual loop makes height * width forward passes, all alike, so its time is that of one pass (the median of several) times their
@@ -20,13 +22,22 @@ from contenders import describe_machine, published_model, race
 
 CLASSES = 10
 SIDE = 28
-ROWS_OF_A_PASS = {"pixelcnn": SIDE, "gated": SIDE // 2}
+MODELS = {  # title, published configuration
+    "pixelcnn": ("PixelCNN", "report"),
+    "gated": ("Gated PixelCNN, images of given classes", "tutorial"),
+    "naive": ("LSTM over the raster", "course"),
+    "row": ("Row LSTM", "paper-mnist"),
+    "diagonal": ("Diagonal BiLSTM", "paper-mnist"),
+}
 
 
 def model_of(kind, levels, options):
-    if kind == "gated":
-        return published_model(kind, "tutorial", levels=levels, classes=CLASSES, **options)
-    return published_model(kind, "report", levels=levels, **options)
+    classes = {"classes": CLASSES} if kind == "gated" else {}
+    return published_model(kind, MODELS[kind][1], levels=levels, **classes, **options)
+
+
+def rows_of_a_pass(kind):
+    return SIDE // 2 if kind == "gated" else SIDE
 
 
 def labels_of(model, n):
@@ -43,10 +54,12 @@ def cached_drawing(kind, levels, options, n, size):
 
 def tinyar_pass(kind, levels, options, n, rows=None):
     """A function that runs the network once, as the usual loop does for every pixel."""
-    from tinyar.backend import keep_freed_memory, to_device, to_host
+    from tinyar.backend import keep_freed_memory, one_blas_thread, to_device, to_host
     keep_freed_memory()
+    if kind in ("naive", "row", "diagonal"):
+        one_blas_thread().__enter__()  # their products are too small to share
     model = model_of(kind, levels, options)
-    images = to_device(np.zeros((n, rows or ROWS_OF_A_PASS[kind], SIDE, 1), dtype=np.uint8))
+    images = to_device(np.zeros((n, rows or rows_of_a_pass(kind), SIDE, 1), dtype=np.uint8))
     condition = model.condition(n, labels_of(model, n))
     return lambda: to_host(model(images, condition)[0, 0, 0, 0, 0])
 
@@ -57,7 +70,7 @@ def torch_pass(kind, levels, options, n, threads, device):
     from twins import torch_twin
     torch.set_num_threads(threads)
     twin = torch_twin(model_of(kind, levels, options).net, cropped=True, channels_last=True).to(device)
-    x = torch.zeros(n, 1, ROWS_OF_A_PASS[kind], SIDE, device=device).contiguous(memory_format=torch.channels_last)
+    x = torch.zeros(n, 1, rows_of_a_pass(kind), SIDE, device=device).contiguous(memory_format=torch.channels_last)
 
     def run():
         with torch.inference_mode():
@@ -77,7 +90,7 @@ def whole_loop(common):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=tuple(ROWS_OF_A_PASS), default="pixelcnn")
+    parser.add_argument("--model", choices=tuple(MODELS), default="pixelcnn")
     parser.add_argument("--blocks", type=int, help="another number of blocks than 5 (PixelCNN)")
     parser.add_argument("--levels", type=int, help="(2; gated 256)")
     parser.add_argument("--threads", type=int, default=2)
@@ -91,7 +104,7 @@ def main():
     ours = {"TINYAR_BACKEND": args.backend}
     print(describe_machine(args.threads))
 
-    title = "Gated PixelCNN (tutorial), images of given classes" if args.model == "gated" else f"PixelCNN of {args.blocks or 5} blocks"
+    title = "{} ({})".format(*MODELS[args.model]) + (f", {args.blocks} blocks" if args.blocks else "")
     print(f"\n{title}, {levels} levels, {SIDE}x{SIDE}, on {device}")
     print(f"{'images':>6s} {'cached':>10s} {'one pass: tinyar':>17s} {'PyTorch':>10s} {'usual loop':>11s} {'ratio':>7s}")
     for n in (1, 16, 100):

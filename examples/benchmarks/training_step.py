@@ -1,16 +1,23 @@
-"""One training step (forward, backward, Adam) of a PixelCNN: tinyar beside PyTorch, on the same cores, taking turns.
+"""One training step (forward, backward, Adam) of a model: tinyar beside PyTorch, on the same cores, taking turns.
 
     pip install -e '.[bench]'
     python examples/benchmarks/training_step.py                       report's 5-block model, batch 128, 28x28, 2 levels
     python examples/benchmarks/training_step.py --levels 256
     python examples/benchmarks/training_step.py --config paper --channels 64      3x3 blocks, h = 32
     python examples/benchmarks/training_step.py --model gated         Gated PixelCNN of the Amsterdam tutorial, batch 64, 256 levels
+    python examples/benchmarks/training_step.py --model row           Row LSTM, 7 layers, h = 16, batch 16
+    python examples/benchmarks/training_step.py --model diagonal      Diagonal BiLSTM, 7 layers, h = 16, batch 16
+    python examples/benchmarks/training_step.py --model diagonal --config one-layer
+    python examples/benchmarks/training_step.py --model naive --rounds 3      LSTM over the raster, h = 256, batch 128
     python examples/benchmarks/training_step.py --growth              time for each image, and memory, at batches of 16 to 512
     python examples/benchmarks/training_step.py --backend cupy        on a GPU, PyTorch there too
 
 PyTorch runs the usual masked form (the whole kernel times a mask) and the form cropped to the kernel's live rows (in Gated PixelCNN, where
-that is a rectangle, to its live taps), each with and without channels-last memory. Before the race the twin's logits are
-compared with tinyar's. With --growth PyTorch runs the cropped form, channels-last.
+that is a rectangle, to its live taps), each with and without channels-last memory. Row LSTM and Diagonal BiLSTM are
+loops of small steps, in which PyTorch may be faster on one thread than on more, so it runs both ways; their forms are
+told in `twins_recurrent`.
+Before the race the twin's logits, and the norm of its gradient, are compared with tinyar's. With --growth PyTorch runs
+the cropped form, channels-last.
 """
 
 import argparse
@@ -19,7 +26,19 @@ import statistics
 import numpy as np
 from contenders import describe_machine, print_table, published_model, race
 
-USUAL = {"pixelcnn": dict(config="report", levels=2, batch=128), "gated": dict(config="tutorial", levels=256, batch=64)}
+USUAL = {"pixelcnn": dict(config="report", levels=2, batch=128), "gated": dict(config="tutorial", levels=256, batch=64),
+         "naive": dict(config="course", levels=2, batch=128), "row": dict(config="paper-mnist", levels=2, batch=16),
+         "diagonal": dict(config="paper-mnist", levels=2, batch=16)}
+MASKED, CROPPED = dict(cropped=False, channels_last=True), dict(cropped=True, channels_last=True)
+FORMS = {  # PyTorch's, by the model: {title: arguments of torch_step}
+    "pixelcnn": {"masked": dict(cropped=False, channels_last=False), "masked, channels-last": MASKED,
+                 "cropped": dict(cropped=True, channels_last=False), "cropped, channels-last": CROPPED},
+    "naive": {"nn.LSTM": CROPPED},
+    "row": {"loop": CROPPED, "loop, 1 thread": dict(**CROPPED, threads=1)},
+    "diagonal": {"masked": MASKED, "cropped": CROPPED,
+                 "masked, 1 thread": dict(**MASKED, threads=1), "cropped, 1 thread": dict(**CROPPED, threads=1)},
+}
+FORMS["gated"] = FORMS["pixelcnn"]
 
 
 def images_and_model(kind, config, levels, batch, options):
@@ -49,22 +68,28 @@ def torch_step(kind, config, levels, batch, threads, options, cropped, channels_
     torch.set_num_threads(threads)
     images, model = images_and_model(kind, config, levels, batch, options)
     rng = np.random.default_rng(1)
-    for _, param, _ in model.parameters():
-        param += 0.01 * rng.standard_normal(param.shape)  # biases of 0 would hide mistakes
+    for _, param, _ in model.parameters():  # biases and first states of 0 would hide mistakes
+        param += (0.3 if param.ndim == 1 else 0.01) * rng.standard_normal(param.shape)
     twin = torch_twin(model.net, cropped, channels_last).to(device)
-    x = torch.tensor(images).permute(0, 3, 1, 2)
-    logits = twin((x[:2].to(device).float() * (2 / (levels - 1)) - 1)).detach().cpu().permute(0, 2, 3, 1).numpy()
-    np.testing.assert_allclose(logits, model(images[:2]).reshape(logits.shape), atol=1e-3)
     adam = torch.optim.Adam(twin.parameters(), lr=1e-3)
+    x = torch.tensor(images).permute(0, 3, 1, 2)
 
-    def step():
-        on_device = x.to(device)
-        adam.zero_grad()
-        scaled = on_device.float() * (2 / (levels - 1)) - 1
+    def gradient(x):
+        scaled = x.float() * (2 / (levels - 1)) - 1
         if channels_last:
             scaled = scaled.contiguous(memory_format=torch.channels_last)
-        loss = torch.nn.functional.cross_entropy(twin(scaled), on_device[:, 0].long())
+        logits = twin(scaled)
+        loss = torch.nn.functional.cross_entropy(logits, x[:, 0].long())
         loss.backward()
+        return loss, logits
+
+    logits = gradient(x[:2].to(device))[1].detach().cpu().permute(0, 2, 3, 1).numpy()
+    norm = sum(param.grad.square().sum().item() for param in twin.parameters() if param.requires_grad) ** 0.5
+    compare(model, images[:2], logits, norm)
+
+    def step():
+        adam.zero_grad()
+        loss, _ = gradient(x.to(device))
         adam.step()
         loss.item()
         if device == "cuda":
@@ -72,16 +97,25 @@ def torch_step(kind, config, levels, batch, threads, options, cropped, channels_
     return step
 
 
+def compare(model, images, logits, norm):
+    """Raise AssertionError unless the model finds the same logits (batch, height, width, levels) and norm of the gradient."""
+    ours = model.forward(images)
+    np.testing.assert_allclose(logits, ours.reshape(logits.shape), atol=1e-3, err_msg="logits of PyTorch and tinyar")
+    model.zero_grads()
+    model.backward(model.loss(ours, images)[1], need_dx=False)
+    our_norm = sum(float((grad ** 2).sum()) for _, _, grad in model.parameters()) ** 0.5
+    np.testing.assert_allclose(norm, our_norm, rtol=1e-3, err_msg="norm of the gradient of PyTorch and tinyar")
+
+
 def contenders_of(args, batch, forms):
-    """tinyar, and PyTorch in some of its forms (name, cropped, channels-last), as `race` takes them."""
+    """tinyar, and PyTorch in some of its forms, as `race` takes them."""
     options = {key: getattr(args, key) for key in ("channels", "blocks") if getattr(args, key)}
     common = dict(kind=args.model, config=args.config, levels=args.levels, batch=batch, threads=args.threads, options=options)
     device = "cuda" if args.backend == "cupy" else "cpu"
     contenders = {"tinyar": (tinyar_step, {**common, "threads": args.threads if device == "cpu" else 1},
                              {"TINYAR_BACKEND": args.backend})}
-    for name, cropped, channels_last in forms:
-        arguments = dict(**common, cropped=cropped, channels_last=channels_last, device=device)
-        contenders[f"PyTorch, {name}"] = (torch_step, arguments, {"TINYAR_BACKEND": "numpy"})
+    for name, form in forms.items():
+        contenders[f"PyTorch, {name}"] = (torch_step, {**common, "device": device, **form}, {"TINYAR_BACKEND": "numpy"})
     return contenders
 
 
@@ -89,7 +123,7 @@ def print_growth(args):
     """A line for each size of the batch: milliseconds for each image (the median step's), and peak memory."""
     print(f"{'batch':>6s} {'tinyar, an image':>18s} {'memory':>9s} {'PyTorch, an image':>18s} {'memory':>9s}")
     for batch in (16, 32, 64, 128, 256, 512):
-        results = race(contenders_of(args, batch, [("cropped", True, True)]), args.rounds)
+        results = race(contenders_of(args, batch, {"cropped": CROPPED}), args.rounds)
         columns = [f"{1000 * statistics.median(times) / batch:15.3f} ms {memory:6.0f} MB" for times, memory in results.values()]
         print(f"{batch:6d} " + " ".join(columns), flush=True)
 
@@ -97,11 +131,11 @@ def print_growth(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=tuple(USUAL), default="pixelcnn")
-    parser.add_argument("--config", help="a published configuration of it (report; tutorial)")
-    parser.add_argument("--channels", type=int, help="another width")
+    parser.add_argument("--config", help="a published configuration of it (report; tutorial; course; paper-mnist)")
+    parser.add_argument("--channels", type=int, help="another width (PixelCNN, gated)")
     parser.add_argument("--blocks", type=int, help="another number of blocks (PixelCNN)")
     parser.add_argument("--levels", type=int, help="(2; gated 256)")
-    parser.add_argument("--batch-size", type=int, help="(128; gated 64)")
+    parser.add_argument("--batch-size", type=int, help="(128; gated 64; row, diagonal 16)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
@@ -117,9 +151,7 @@ def main():
     if args.growth:
         print_growth(args)
     else:
-        forms = [("masked", False, False), ("masked, channels-last", False, True),
-                 ("cropped", True, False), ("cropped, channels-last", True, True)]
-        print_table(race(contenders_of(args, batch, forms), args.rounds), baseline="tinyar")
+        print_table(race(contenders_of(args, batch, FORMS[args.model]), args.rounds), baseline="tinyar")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,15 @@ Images and features of the twin are (batch, channels, height, width). Only the p
 import torch
 from torch import nn
 from torch.nn import functional
+from twin_weights import kernel_of, tensor
+from twins_recurrent import DiagonalBiLSTM, Previous, RasterLSTM, RowLSTM
 
-from tinyar.backend import to_host
 from tinyar.layer import Chain, Residual
 from tinyar.layers import ELU, Conv2d, ConvTranspose2d, GatedBlock, LayerNorm, Linear, MaskedConv2d, ReLU, ShiftedConv2d
+from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence
+from tinyar.layers.recurrent import SequenceRecurrence
+from tinyar.layers.row_lstm import RowRecurrence
+from tinyar.models import raster_rnn
 from tinyar.models.gated_pixelcnn import PlainFirst, TwoStreams
 from tinyar.receptive_fields import live_pairs
 
@@ -28,12 +33,16 @@ def torch_twin(layer, cropped, channels_last):
 def convert(layer, cropped):
     """The twin of one layer of the tree. Raises TypeError for a kind that has none."""
     if isinstance(layer, Chain):
-        return nn.Sequential(*(convert(link, cropped) for link in layer.links))
+        return nn.Sequential(*convert_links(layer.links, cropped))
     if isinstance(layer, (Residual, MaskedConv2d, ShiftedConv2d, GatedBlock, PlainFirst, TwoStreams)):
         return {Residual: Skip, MaskedConv2d: Masked, ShiftedConv2d: ShiftedCropped if cropped else ShiftedMasked, GatedBlock: Block,
                 PlainFirst: First, TwoStreams: Streams}[type(layer)](layer, cropped)
-    if isinstance(layer, LayerNorm):
-        return Norm(layer)
+    if isinstance(layer, DiagonalBiRecurrence):
+        return DiagonalBiLSTM(layer, cropped)
+    if isinstance(layer, (LayerNorm, RowRecurrence)):
+        return {LayerNorm: Norm, RowRecurrence: RowLSTM}[type(layer)](layer)
+    if isinstance(layer, raster_rnn.Previous):
+        return Previous()
     if isinstance(layer, (ReLU, ELU)):
         return getattr(nn, type(layer).__name__)()
     if isinstance(layer, Linear):
@@ -49,13 +58,13 @@ def convert(layer, cropped):
     return twin
 
 
-def tensor(array):
-    return torch.tensor(to_host(array))
-
-
-def kernel_of(array):
-    """(rows, columns, in, out) as (out, in, rows, columns)."""
-    return tensor(array).permute(3, 2, 0, 1).contiguous()
+def convert_links(links, cropped):
+    """Yield the twins of the links of a chain; one twin for a SequenceRecurrence and the Linear before it."""
+    for link, following in zip(links, [*links[1:], None]):
+        if isinstance(following, SequenceRecurrence):
+            yield RasterLSTM(link, following)
+        elif not isinstance(link, SequenceRecurrence):
+            yield convert(link, cropped)
 
 
 # -- one stream --------------------------------------------------------------------------------------------------------

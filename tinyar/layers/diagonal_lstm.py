@@ -23,7 +23,7 @@ is still to come; so its output is moved down one row before the two are added (
 from tinyar.backend import xp
 from tinyar.layer import Layer
 from tinyar.layers.pointwise import check_channels, check_last_axis
-from tinyar.layers.recurrent import Recurrence, by_gate, cell_backward, cell_forward
+from tinyar.layers.recurrent import Recurrence, by_gate, by_gate_transposed, cell_backward, cell_forward
 from tinyar.layers.shape import move_down, move_up
 
 
@@ -60,7 +60,7 @@ class DiagonalRecurrence(Recurrence):
 
     def scan_back(self, dy, gates, cells):
         steps, _, height, batch, hidden = gates.shape
-        kernels = by_gate(self.params["w"]).swapaxes(1, 2)  # (4, h, 2h)
+        kernels = by_gate_transposed(self.params["w"])  # (4, h, 2h)
         dys, dz = skew(dy)[:, 0], xp.empty_like(gates)
         dh = xp.zeros((height + 1, batch, hidden), dtype=self.dtype)  # row r in place r + 1; place 0 is nobody's
         dc = xp.zeros((height, batch, hidden), dtype=self.dtype)

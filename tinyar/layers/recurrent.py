@@ -74,6 +74,11 @@ def by_gate(w):
     return xp.ascontiguousarray(w.reshape(-1, 4, hidden).swapaxes(0, 1))
 
 
+def by_gate_transposed(w):
+    """The same matrices transposed, (4, h, taps * h), and in memory too: BLAS is far faster with small ones that lie so."""
+    return xp.ascontiguousarray(by_gate(w).swapaxes(1, 2))
+
+
 class Recurrence(Layer):
     """Base of the recurrent layers: Z (batch, height, width, 4h) -> y (batch, height, width, h), the hidden states.
 
@@ -88,6 +93,8 @@ class Recurrence(Layer):
     and the one-pixel side, `start` and `step`. The gates come first in memory: each is a contiguous block then.
     Raises ValueError for hidden below 1, and for a Z of other than 4h channels.
     """
+
+    least_images = 8  # a step of the loop over time costs as much for one image as for several
 
     def __init__(self, hidden, taps, rng=None):
         super().__init__()
@@ -162,7 +169,7 @@ class SequenceRecurrence(Recurrence):
 
     def scan_back(self, dy, gates, cells):
         steps, _, batch, hidden = gates.shape
-        kernels = by_gate(self.params["w"]).swapaxes(1, 2)
+        kernels = by_gate_transposed(self.params["w"])
         dys, dz = dy.reshape(batch, steps, hidden).swapaxes(0, 1), xp.empty_like(gates)
         dh, dc = xp.zeros_like(cells[0]), xp.zeros_like(cells[0])
         for n in reversed(range(steps)):

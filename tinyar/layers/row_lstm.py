@@ -10,7 +10,7 @@ columns wider on either side with each row, and nothing beside it. The cell is t
 import numpy as np
 
 from tinyar.backend import xp
-from tinyar.layers.recurrent import Recurrence, by_gate, cell_backward, cell_forward
+from tinyar.layers.recurrent import Recurrence, by_gate, by_gate_transposed, cell_backward, cell_forward
 
 
 class RowRecurrence(Recurrence):
@@ -50,7 +50,7 @@ class RowRecurrence(Recurrence):
 
     def scan_back(self, dy, gates, cells):
         height, _, batch, width, hidden = gates.shape
-        kernels = by_gate(self.params["w"]).swapaxes(1, 2)  # (4, h, k * h)
+        kernels = by_gate_transposed(self.params["w"])  # (4, h, k * h)
         dz = xp.empty_like(gates)
         dpadded, dh = self.padded_states(batch, width)
         dc = xp.zeros_like(cells[0])

@@ -7,9 +7,13 @@ on each side, every s pixels. Along an axis of n pixels that gives
 
 `Conv2d` makes one pixel of each window; `ConvTranspose2d` makes one window of each pixel, and adds up where windows
 overlap. Each is the other's gradient by x, and so two helpers do all the work: `Windows.columns` writes every window of
-an image as one row of a matrix ("im2col"), and `Windows.image`, its transpose, adds such rows to where they came from
-("col2im"). The rest is large matrix products. With the usual 4x4 windows every 2 pixels a pixel is copied only 4 times;
-for the 7x7 windows at every pixel of an image model it would be 49 times, so `tinyar.layers.conv` goes another way.
+an image as one row of a matrix ("im2col"), and `Windows.image`, its transpose, makes an image of windows that add up.
+Either is one large matrix product. With the usual 4x4 windows every 2 pixels a pixel is copied only 4 times; for the
+7x7 windows at every pixel of an image model it would be 49 times, so `tinyar.layers.conv` goes another way.
+
+The transpose gathers, too, instead of adding rows to where they came from ("col2im"): cut the padded image into blocks
+of s x s pixels. Along an axis, tap a s + e of window r lies in block r + a, at place e. So ceil(k / s) windows reach a
+block, and their pixels, side by side, times the kernel with its taps sorted by place make the whole block.
 
 Kernel, stride and padding may differ along rows and columns: wherever one of them is asked for, a pair will do.
 """
@@ -37,6 +41,8 @@ class Conv2d(Layer):
 
     Raises ValueError for arguments out of range, and for an x that has other channels or is smaller than one window.
     """
+
+    least_images = 4  # its outputs are small maps
 
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, rng=None):
         super().__init__()
@@ -142,33 +148,50 @@ class Windows:
 
     def columns(self, image):
         """The windows of an image (batch, height, width, channels) as a matrix (batch * windows, taps * channels)."""
-        batch, height, width, channels = image.shape
-        (k_rows, k_cols), (s_rows, s_cols), (p_rows, p_cols) = self.kernel, self.stride, self.padding
-        padded = xp.zeros((batch, height + 2 * p_rows, width + 2 * p_cols, channels), dtype=image.dtype)
-        padded[:, p_rows:p_rows + height, p_cols:p_cols + width] = image
-        # Neighbours in a row lie side by side already: a window is k_rows contiguous pieces of k_cols pixels.
-        by_image, by_row, by_pixel, by_channel = padded.strides
-        windows = xp.lib.stride_tricks.as_strided(
-            padded, (batch, *self.grid((height, width)), k_rows, k_cols * channels),
-            (by_image, s_rows * by_row, s_cols * by_pixel, by_row, by_channel))
-        return xp.ascontiguousarray(windows).reshape(-1, k_rows * k_cols * channels)
+        return window_rows(image, self.kernel, self.stride, self.padding, self.grid(image.shape[1:3]))
 
     def image(self, pixels, w, size):
         """The transpose: an image (batch, *size, channels) to which each pixel adds a window, the pixel times w^T.
 
-        pixels (batch, rows, columns, features), as many as the image has windows; w (*kernel, channels, features). The
-        products are made one row of the kernel at a time: then they are still in the core's cache when they are added.
+        pixels (batch, rows, columns, features), as many as the image has windows; w (*kernel, channels, features).
         """
-        batch, rows, cols, features = pixels.shape
-        (k_rows, k_cols), (s_rows, s_cols), (p_rows, p_cols) = self.kernel, self.stride, self.padding
-        height, width = size
-        padded = xp.zeros((batch, height + 2 * p_rows, width + 2 * p_cols, w.shape[2]), dtype=pixels.dtype)
-        for i in range(k_rows):
-            columns = xp.matmul(as_rows(pixels), as_columns(w[i]).T).reshape(batch, rows, cols, k_cols, -1)
-            at_rows = slice(i, i + rows * s_rows, s_rows)  # where tap i of all windows lies: no two at one place
-            for j in range(k_cols):
-                padded[:, at_rows, j:j + cols * s_cols:s_cols] += columns[:, :, :, j]
-        return padded[:, p_rows:p_rows + height, p_cols:p_cols + width]
+        (s, t), channels = self.stride, w.shape[2]
+        reach = tuple(-(-k // s) for k, s in zip(self.kernel, self.stride))  # how many windows reach a block
+        skipped, margin = zip(*map(divmod, self.padding, self.stride))  # no block that is all padding is computed
+        blocks = tuple(-(-(m + n) // s) for m, n, s in zip(margin, size, self.stride))
+        before = tuple(n - 1 - m for n, m in zip(reach, skipped))  # windows -before, ... reach the first block
+        neighbours = window_rows(pixels, reach, (1, 1), before, blocks)  # (batch * blocks, reach * features)
+        image = xp.matmul(neighbours, self.kernel_by_place(w, reach).T).reshape(-1, *blocks, s, t, channels)
+        image = image.swapaxes(2, 3).reshape(-1, blocks[0] * s, blocks[1] * t, channels)
+        return image[:, margin[0]:margin[0] + size[0], margin[1]:margin[1] + size[1]]
+
+    def kernel_by_place(self, w, reach):
+        """w as (places e * channels, offsets a * features), the last a first; zeros where a s + e is no tap."""
+        (a, b), (s, t), (channels, features) = reach, self.stride, w.shape[2:]
+        if self.kernel != (a * s, b * t):
+            w = framed(w.reshape(1, *self.kernel, -1), (0, 0), (a * s, b * t))
+        w = w.reshape(a, s, b, t, channels, features)[::-1, :, ::-1]
+        return w.transpose(1, 3, 4, 0, 2, 5).reshape(s * t * channels, -1)
+
+
+def window_rows(image, kernel, stride, before, grid):
+    """Windows of an image as a matrix (batch * windows, taps * channels); the first begins `before` the first pixel."""
+    padded = framed(image, before, tuple((n - 1) * s + k for n, s, k in zip(grid, stride, kernel)))
+    # Neighbours in a row lie side by side already: a window is kernel[0] contiguous pieces of kernel[1] pixels.
+    (batch, _, _, channels), (by_image, by_row, by_pixel, by_channel) = padded.shape, padded.strides
+    windows = xp.lib.stride_tricks.as_strided(
+        padded, (batch, *grid, kernel[0], kernel[1] * channels),
+        (by_image, stride[0] * by_row, stride[1] * by_pixel, by_row, by_channel))
+    return xp.ascontiguousarray(windows).reshape(-1, kernel[0] * kernel[1] * channels)
+
+
+def framed(image, before, size):
+    """The image after so many rows and columns of zeros, then zeros up to this size; what doesn't fit in is cut off."""
+    frame = xp.zeros((len(image), *size, image.shape[3]), dtype=image.dtype)
+    inside = [slice(max(b, 0), max(b + n, 0)) for b, n in zip(before, image.shape[1:3])]
+    kept = [slice(max(-b, 0), max(n - b, 0)) for b, n in zip(before, size)]
+    frame[:, inside[0], inside[1]] = image[:, kept[0], kept[1]]
+    return frame
 
 
 def as_columns(w):
