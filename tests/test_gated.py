@@ -75,7 +75,7 @@ def test_offsets_that_do_not_fit_are_refused(rows, columns, message):
 
 
 def test_wrong_channels_are_refused():
-    with pytest.raises(ValueError, match="expected 3 channels"):
+    with pytest.raises(ValueError, match=r"expected images \(batch, height, width, 3\)"):
         ShiftedConv2d(3, 4, (0,), (0,))(xp.zeros((1, 2, 2, 4)))
     for size in (1, 2, 4):
         with pytest.raises(ValueError, match="odd and at least 3"):

@@ -217,7 +217,9 @@ def test_convolution_refuses(arguments, message):
         MaskedConv2d(*arguments)
 
 
-@pytest.mark.parametrize("layer", [Linear(3, 2), LayerNorm(3), MaskedConv2d(3, 2, 3, "B")])
-def test_wrong_channel_count_is_refused(layer):
-    with pytest.raises(ValueError, match=f"{type(layer).__name__}: expected 3 channels.*4"):
+@pytest.mark.parametrize("layer, message", [
+    (Linear(3, 2), "Linear: expected 3 channels.*4"), (LayerNorm(3), "LayerNorm: expected 3 channels.*4"),
+    (MaskedConv2d(3, 2, 3, "B"), r"MaskedConv2d: expected images \(batch, height, width, 3\), got shape \(2, 5, 5, 4\)")])
+def test_wrong_channel_count_is_refused(layer, message):
+    with pytest.raises(ValueError, match=message):
         layer(xp.zeros((2, 5, 5, 4), dtype=xp.float32))

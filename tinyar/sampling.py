@@ -36,6 +36,8 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
     Raises ValueError for sizes, temperatures, masks or known levels that don't fit, TypeError for a model that isn't causal.
     """
     height, width = checked_shape(model, n, shape)
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
     if not temperature > 0:
         raise ValueError(f"temperature: expected a number above 0, got {temperature!r}")
     size = (n, height, width, model.image_channels)
@@ -71,7 +73,7 @@ def checked_shape(model, n, shape):
         raise TypeError(f"{type(model).__name__} isn't a model that images can be drawn from: it has no order of colours")
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n: expected a whole number of images of at least 1, got {n!r}")
-    shape = tuple(shape)
+    shape = tuple(shape) if np.iterable(shape) else (shape,)
     if len(shape) not in (2, 3) or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
         raise ValueError(f"shape: expected (height, width) or (height, width, channels), each at least 1, got {shape}")
     if len(shape) == 3 and shape[2] != model.image_channels:

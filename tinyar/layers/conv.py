@@ -20,7 +20,7 @@ from tinyar.backend import xp
 from tinyar.layer import Layer
 from tinyar.layers.columns import expand_width, shifted_rows
 from tinyar.layers.groups import group_slices
-from tinyar.layers.pointwise import as_rows, check_channels, check_last_axis, sum_rows
+from tinyar.layers.pointwise import as_rows, check_channels, check_images, sum_rows
 
 
 class MaskedConv2d(Layer):
@@ -97,7 +97,7 @@ class MaskedConv2d(Layer):
     # -- the whole image -----------------------------------------------------------------------------------------------
 
     def __call__(self, x):
-        check_last_axis(self, x, self.in_channels)
+        check_images(self, x)
         batch, height, width, _ = x.shape
         expanded = expand_width(x, self.columns, above=self.half)
         y = xp.empty((batch, height * width, self.out_channels), dtype=x.dtype)

@@ -146,3 +146,10 @@ def check_last_axis(layer, x, channels):
     """Raise ValueError unless the last axis of x has the number of channels that the layer was made for."""
     if x.shape[-1] != channels:
         raise ValueError(f"{type(layer).__name__}: expected {channels} channels in the last axis, got shape {x.shape}")
+
+
+def check_images(layer, x):
+    """Raise ValueError unless x is (batch, height, width, channels) with the channels the layer was made for."""
+    if x.ndim != 4 or x.shape[-1] != layer.in_channels:
+        raise ValueError(f"{type(layer).__name__}: expected images (batch, height, width, {layer.in_channels}), "
+                         f"got shape {x.shape}")

@@ -15,7 +15,7 @@ import numpy as np
 from tinyar.backend import xp
 from tinyar.layer import Layer
 from tinyar.layers.columns import expand_width, margins, shifted_rows, windows
-from tinyar.layers.pointwise import as_rows, check_channels, check_last_axis, sum_rows
+from tinyar.layers.pointwise import as_rows, check_channels, check_images, sum_rows
 
 
 class ShiftedConv2d(Layer):
@@ -53,7 +53,7 @@ class ShiftedConv2d(Layer):
     # -- the whole image -----------------------------------------------------------------------------------------------
 
     def __call__(self, x):
-        check_last_axis(self, x, self.in_channels)
+        check_images(self, x)
         batch, height, width, _ = x.shape
         expanded = expand_width(x, self.columns, above=-self.rows[0])
         y = xp.zeros((batch, height * width, self.out_channels), dtype=x.dtype)

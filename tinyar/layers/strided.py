@@ -25,7 +25,7 @@ import numpy as np
 
 from tinyar.backend import xp
 from tinyar.layer import Layer
-from tinyar.layers.pointwise import as_rows, check_channels, sum_rows
+from tinyar.layers.pointwise import as_rows, check_channels, check_images, sum_rows
 
 
 class Conv2d(Layer):
@@ -212,10 +212,3 @@ def checked_pair(layer, name, value, least):
         raise ValueError(f"{type(layer).__name__}: {name} is a whole number of at least {least}, or a pair of them for "
                          f"rows and columns; got {value!r}")
     return tuple(int(number) for number in pair)
-
-
-def check_images(layer, x):
-    """Raise ValueError unless x is (batch, height, width, channels) with the channels the layer was made for."""
-    if x.ndim != 4 or x.shape[-1] != layer.in_channels:
-        raise ValueError(f"{type(layer).__name__}: expected images (batch, height, width, {layer.in_channels}), "
-                         f"got shape {x.shape}")
