@@ -112,6 +112,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--only", default="", help="layers with this text in their title")
     parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
     args = parser.parse_args()
     device, threads = ("cuda", 1) if args.backend == "cupy" else ("cpu", args.threads)
@@ -120,6 +121,8 @@ def main():
     print(f"matrix products: {speed:.0f} GFLOP/s on {threads} threads; batch {args.batch_size} of {HEIGHT}x{WIDTH}, on {device}\n")
     print(f"{'forward and backward':32s} {'tinyar':>8s} {'GFLOP/s':>8s} {'share':>6s} {'PyTorch':>9s} {'ratio':>6s}")
     for title, (_, _, weights) in LAYERS.items():
+        if args.only not in title:
+            continue
         common = dict(title=title, batch=args.batch_size)
         results = race({
             "tinyar": (tinyar_layer, dict(**common, threads=threads), {"TINYAR_BACKEND": args.backend}),
