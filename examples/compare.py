@@ -46,7 +46,7 @@ def parse_arguments():
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of the variants, by their names in quotes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
-    parser.add_argument("--out", help="folder to write to, or to go on in (default: runs/compare-<data>, a new one each time)")
+    parser.add_argument("--out", help="folder to write to, or to go on in (default: runs/compare-<data>, or the next number if that is finished)")
     return parser.parse_args()
 
 

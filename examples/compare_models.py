@@ -5,7 +5,7 @@
     python examples/compare_models.py --out runs/models-digits           go on where it was broken off
 
 Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN and Gated PixelCNN, each as wide as lets it have about the same number of parameters,
-each trained for the same time: whole epochs until it is over. All learn by Adam at the same constant rate, and their averaged weights
+each trained for the same time: whole epochs until it is over. All learn by Adam at the same rate, constant after 100 updates, and their averaged weights
 are measured, so that a longer training would only go on from here. Writes to runs/models-<data>/: a folder for each model,
 curves.png (held-out bits/dim against seconds), samples.png (a row of drawings of each), table.csv.
 """
@@ -45,7 +45,7 @@ def parse_arguments():
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models, by their names in quotes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
-    parser.add_argument("--out", help="folder to write to, or to go on in (default: runs/models-<data>, a new one each time)")
+    parser.add_argument("--out", help="folder to write to, or to go on in (default: runs/models-<data>, or the next number if that is finished)")
     return parser.parse_args()
 
 

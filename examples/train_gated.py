@@ -20,7 +20,7 @@ from tinyar import backend, models, training
 from tinyar.optim import cosine
 
 DEFAULTS = dict(epochs=3, batch_size=64, lr=2e-3)
-DEFAULTS_FOR_DIGITS = dict(epochs=15, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
+DEFAULTS_FOR_DIGITS = dict(epochs=7, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
 
 
 def parse_arguments():
@@ -32,7 +32,7 @@ def parse_arguments():
     parser.add_argument("--independent-colors", action="store_true", help="colours of a pixel know nothing of each other")
     parser.add_argument("--classes", action="store_true", help="tell the network the class of each image")
     parser.add_argument("--hide-labels", type=share, default=0.0, help="with --classes: share of images whose class isn't told (0)")
-    parser.add_argument("--epochs", type=whole, help="3; 15 for digits")
+    parser.add_argument("--epochs", type=whole, help="3; 7 for digits")
     parser.add_argument("--batch-size", type=whole, help="64; 16 for digits")
     parser.add_argument("--lr", type=positive, help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
@@ -42,6 +42,8 @@ def parse_arguments():
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
     add_drawing_arguments(parser, whole, positive)
     args = parser.parse_args()
+    if args.hide_labels and not args.classes and not args.resume:
+        parser.error("--hide-labels goes with --classes")
     if args.resume:
         take_up(parser, args, "gated", "training.npz")
     return args

@@ -68,6 +68,8 @@ def parse_arguments():
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
     add_drawing_arguments(parser, whole, positive)
     args = parser.parse_args()
+    if args.hide_labels and not args.classes and not args.resume:
+        parser.error("--hide-labels goes with --classes")
     if args.resume:
         take_up(parser, args, args.model, "training.npz")
     return args

@@ -25,12 +25,13 @@ class Conditions:
             if self.labels is None and required:
                 raise ValueError(f"{name}: the model is conditioned on {model.classes} classes, but the images have no labels: "
                                  "expected a Split with labels, tinyar.data.Split(images, labels)")
-            self.labels = checked_labels(n, NO_LABEL if self.labels is None else self.labels, model.classes)
+            self.labels = checked_labels(n, NO_LABEL if self.labels is None else self.labels, model.classes, f"{name}: labels")
         if model.map_channels:
-            self.maps = getattr(images, "maps", None)
-            if self.maps is None or self.maps.ndim != 4 or len(self.maps) != n:
-                raise ValueError(f"{name}: the model is conditioned on maps: expected a Split with maps ({n}, height, width, "
-                                 f"{model.map_channels}), tinyar.data.Split(images, labels, maps=maps)")
+            maps, sides = getattr(images, "maps", None), getattr(images, "images", images).shape[1:3]
+            self.maps = None if maps is None else np.asarray(maps)
+            if maps is None or self.maps.shape not in ((n, *sides, model.map_channels), (n, 1, 1, model.map_channels)):
+                raise ValueError(f"{name}: the model is conditioned on maps: expected a Split with maps ({n}, {sides[0]}, {sides[1]}, "
+                                 f"{model.map_channels}), got {'none' if maps is None else self.maps.shape}: tinyar.data.Split(images, labels, maps=maps)")
 
     def of(self, index):
         """The condition of the images at these places, as model.condition makes it; None for a model without conditions."""

@@ -44,7 +44,7 @@ class Layer:
     in __init__; it writes `__call__`, `forward` and `backward`, and `step` if it is causal.
     """
 
-    least_images = 2  # a training batch isn't cut into smaller pieces than this (tinyar.parallel)
+    least_images = 2  # training batches are cut into pieces of at least this, if every thread gets one (tinyar.parallel)
 
     def __init__(self):
         self.params = {}

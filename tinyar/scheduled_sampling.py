@@ -78,7 +78,8 @@ class ScheduledSampling:
         if keep >= 1:
             return images
         rng = np.random.default_rng([seed, update, 2])
-        true, uniforms = rng.random(images.shape) < keep, rng.random(images.shape)
+        # A coin for each step of drawing: for each colour if they are drawn one by one, else for the pixel.
+        true, uniforms = rng.random((*images.shape[:3], len(model.color_passes))) < keep, rng.random(images.shape)
         given = [] if condition is None else [to_device(condition)]
         if not self.sequential:
             drawn = to_host(model.likelihood.sample(model(to_device(images), *given), uniforms))
@@ -87,9 +88,9 @@ class ScheduledSampling:
         model.start(*images.shape[:3], *given)
         for at in np.ndindex(images.shape[1:3]):
             pixel = mixed[:, at[0], at[1]]
-            for colors in model.color_passes:
+            for coin, colors in enumerate(model.color_passes):
                 logits = model.step(to_device(pixel), at)[:, colors]
                 drawn = to_host(model.likelihood.sample(logits, uniforms[:, at[0], at[1], colors]))
-                pixel[:, colors] = np.where(true[:, at[0], at[1], colors], pixel[:, colors], drawn)
+                pixel[:, colors] = np.where(true[:, at[0], at[1], coin, None], pixel[:, colors], drawn)
             model.see(to_device(pixel), at)
         return mixed

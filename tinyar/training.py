@@ -65,6 +65,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
         raise ValueError(f"clip: expected a limit above 0, got {clip!r}")
     if not 0 <= hide_labels <= 1:
         raise ValueError(f"hide_labels: expected a share of the images from 0 to 1, got {hide_labels!r}")
+    if hide_labels and not getattr(model, "classes", 0):
+        raise ValueError(f"hide_labels={hide_labels!r}: the model isn't told any classes, expected 0")
     if patience and validation is None:
         raise ValueError("patience: stopping early needs validation images")
     workers = Workers(model, threads)
@@ -117,10 +119,11 @@ def train_epoch(run, workers, images, conditions, scheduled_sampling, interrupt,
     order = np.random.default_rng([run.options["seed"], at.epoch]).permutation(len(images))
     while at.images < len(images) and not interrupt.asked:
         chosen = order[at.images:at.images + batch_size]
-        batch = images[chosen], conditions.of(chosen)
+        batch, condition = images[chosen], conditions.of(chosen)
+        inputs = batch
         if scheduled_sampling:
-            batch = *batch, scheduled_sampling.inputs(run.model, *batch, at.updates, run.options["seed"])
-        loss = workers.gradient(*batch)
+            inputs = scheduled_sampling.inputs(run.model, batch, condition, at.updates, run.options["seed"])
+        loss = workers.gradient(batch, condition, None if inputs is batch else inputs)
         at.loss = at.loss + loss.astype(xp.float64) * len(chosen)
         at.images += len(chosen)
         number = at.updates + 1
@@ -128,12 +131,12 @@ def train_epoch(run, workers, images, conditions, scheduled_sampling, interrupt,
             at.loss = float(at.loss)
             if not math.isfinite(at.loss):
                 raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
-                                     f"{first_non_finite(run.model, *batch[:2])}; {ADVICE}")
+                                     f"{first_non_finite(run.model, inputs, condition)}; {ADVICE}")
             figure = f"{run.model.figure(at.loss / at.images):.4f} {run.model.unit}"
             bar.set_postfix_str(", ".join(filter(None, (figure, run.model.note()))), refresh=False)
         if clip is not None and not math.isfinite(clip_global_norm(run.model, clip)):
             raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {at.epoch}): "
-                                 f"{first_non_finite(run.model, *batch[:2])}; {ADVICE}")
+                                 f"{first_non_finite(run.model, inputs, condition)}; {ADVICE}")
         run.optimizer.step()
         run.model.update()
         if run.average:

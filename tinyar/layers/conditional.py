@@ -47,6 +47,7 @@ class Conditional(Layer):
 
     def backward(self, dy):
         c, = self.take_cache()
+        self.condition_gradient = None
         if c is None:
             return dy
         alike = tuple(axis for axis in (1, 2) if c.shape[axis] < dy.shape[axis])  # where one c serves many pixels

@@ -94,18 +94,18 @@ class GatedBlock(Layer):
 
     def start(self, batch, height, width):
         super().start(batch, height, width)
-        self.links = self.link(xp.zeros((batch, width, 2 * self.channels), dtype=self.dtype))  # of the row above the image
+        self.link_row = self.link(xp.zeros((batch, width, 2 * self.channels), dtype=self.dtype))  # of the row above the image
 
     def step_row(self, v, row):
         """v' (batch, width, channels) at a row, from v there; what h is told of it waits for the steps that follow."""
         self.vertical.see_row(v, row)
         above = self.vertical_condition.step_row(self.vertical.output_row(row), row)
-        self.links = self.link(above)
+        self.link_row = self.link(above)
         return None if self.last else self.vertical_gate(above)
 
     def step(self, h, at):
         """h' (batch, channels) at one pixel."""
-        across = self.horizontal.step(h, at) + self.links[:, at[1]]
+        across = self.horizontal.step(h, at) + self.link_row[:, at[1]]
         out = self.output.step(self.horizontal_gate(self.horizontal_condition.step(across, at)), at)
         return h + out if self.residual else out
 

@@ -46,7 +46,7 @@ class AutoregressiveModel(Layer):
             if not isinstance(value, (int, np.integer)) or value < 0:
                 raise ValueError(f"{name}: {option} is a whole number of at least 0, got {value!r}")
         self.likelihood = Categorical(levels, most=2 ** 16 if one_hot else 256)
-        self.levels, self.image_channels, self.one_hot = levels, image_channels, one_hot
+        self.levels, self.image_channels, self.one_hot = self.likelihood.levels, image_channels, one_hot
         self.classes, self.map_channels, self.condition_channels = classes, map_channels, classes + map_channels
         self.unit = "bits/code" if one_hot else "bits/dim"
         self.colors = image_channels if ordered_colors else 1
@@ -100,8 +100,9 @@ class AutoregressiveModel(Layer):
 
     def condition_gradient(self):
         """d loss / d condition, after a backward: the sum of what reached it in every layer. None if there was no condition."""
-        gradients = [layer.condition_gradient for _, layer in self.layers() if isinstance(layer, Conditional)]
-        return sum(gradient for gradient in gradients if gradient is not None) if self.condition_channels else None
+        gradients = [layer.condition_gradient for _, layer in self.layers()
+                     if isinstance(layer, Conditional) and layer.condition_gradient is not None]
+        return sum(gradients) if gradients else None
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -166,13 +167,13 @@ class AutoregressiveModel(Layer):
         return features.reshape(*features.shape[:-1], self.image_channels, self.levels)
 
 
-def checked_labels(n, labels, classes):
+def checked_labels(n, labels, classes, name="labels"):
     """Labels as an array (n,), one label serving for all; or a ValueError that says what doesn't fit."""
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu" or labels.shape not in ((), (n,)):
-        raise ValueError(f"labels: expected one whole number, or {n} of them, got shape {labels.shape} of {labels.dtype}")
+        raise ValueError(f"{name}: expected one whole number, or {n} of them, got shape {labels.shape} of {labels.dtype}")
     labels = np.broadcast_to(labels.astype(np.int64), (n,))
     wrong = labels[(labels < NO_LABEL) | (labels >= classes)]
     if wrong.size:
-        raise ValueError(f"labels: expected 0 .. {classes - 1}, or {NO_LABEL} for none, got {wrong[0]}")
+        raise ValueError(f"{name}: expected 0 .. {classes - 1}, or {NO_LABEL} for none, got {wrong[0]}")
     return labels

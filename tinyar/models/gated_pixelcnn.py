@@ -1,8 +1,9 @@
 """Gated PixelCNN: PixelCNN without a blind spot, with gates instead of ReLU, conditioned on a class or a map.
 
 Two streams of features go through the layers, one of the rows above and one of the pixels to the left (`tinyar.layers.GatedBlock`).
-Together they see every earlier pixel within reach: with layers of half-widths m_1, m_2, ... and M their sum, the output at (r, c) sees
-rows r - M .. r - 1 at columns c - M .. c + M, and columns c - M .. c - 1 of its own row.
+Together they see every earlier pixel within reach: with layers of half-widths m_1, m_2, ... (times their dilation) and M their sum, the
+output at (r, c) sees columns c - M .. c + M of the rows r - M - 1 .. r - 1 (r - M .. r - 1 with first="plain"), and columns c - M .. c - 1 of
+its own row.
 
 Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu 2016, "Conditional Image Generation with PixelCNN
 Decoders", arXiv 1606.05328.
@@ -50,6 +51,9 @@ class GatedPixelCNN(AutoregressiveModel):
         self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors, channels=channels, first=first,
                            first_kernel=first_kernel, kernel_size=kernel_size, dilations=list(dilations), head=list(head),
                            activation=activation, one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
+        for option, size in (("first_kernel", first_kernel), ("kernel_size", kernel_size)):
+            if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0:
+                raise ValueError(f"GatedPixelCNN: {option} must be odd and at least 3, got {size!r}")
         for option, value, known in (("first", first, ("gated", "plain")), ("activation", activation, ("relu", "elu"))):
             if value not in known:
                 raise ValueError(f"GatedPixelCNN: {option} is {known[0]!r} or {known[1]!r}, got {value!r}")
@@ -80,8 +84,6 @@ class PlainFirst(Layer):
 
     def __init__(self, in_channels, channels, kernel_size, colors=1, rng=None):
         super().__init__()
-        if kernel_size < 3 or kernel_size % 2 == 0:
-            raise ValueError(f"GatedPixelCNN: first_kernel must be odd and at least 3, got {kernel_size!r}")
         m = kernel_size // 2
         self.vertical = ShiftedConv2d(in_channels, channels, range(-m, 0), range(-m, m + 1), rng=rng)
         self.horizontal = horizontal_convolution(in_channels, channels, m, 1, "A", colors, 1, rng)
@@ -139,12 +141,8 @@ class TwoStreams(Layer):
 
     def start(self, batch, height, width):
         super().start(batch, height, width)
-        self.row = xp.zeros((batch, width, self.in_channels()), dtype=self.dtype)
+        self.row = xp.zeros((batch, width, self.blocks[0].vertical.in_channels), dtype=self.dtype)
         self.at_row = -1
-
-    def in_channels(self):
-        """The channels of the image."""
-        return self.blocks[0].vertical.in_channels
 
     def begin_row(self, row):
         """Compute the vertical stream that the pixels of this row are told of; self.row holds the row above."""

@@ -17,8 +17,8 @@ from tinyar.layers.recurrent import SequenceRecurrence
 from tinyar.models.autoregressive import AutoregressiveModel
 
 PUBLISHED = {
-    # Berkeley CS294-158, lecture 2: 264,706 parameters, with a softmax over two logits, and h0 and c0, 512 numbers that
-    # aren't learned there. MNIST with threshold 128, batch 128: 0.123 bits/dim after 9 epochs, 0.111 after 20.
+    # Berkeley CS294-158, lecture 2: 264,706 parameters with a softmax over two logits; here 265,218, as h0 and c0, 512
+    # numbers, are learned. MNIST with threshold 128, batch 128: 0.123 bits/dim after 9 epochs, 0.111 after 20.
     "course": dict(levels=2, hidden=256),
 }
 
@@ -32,7 +32,7 @@ class PixelRNN(AutoregressiveModel):
 
     x is scaled to -1 .. 1, so the start symbol is a grey in the middle; with one_hot it is a code that no pixel has.
     `layers` LSTMs stand one upon the other. truncate limits backpropagation through time, in steps (see
-    SequenceRecurrence); None goes all the way back. With classes or map_channels each Z is followed by a bias that
+    SequenceRecurrence); None goes all the way back. (With it, `tinyar.receptive_fields` shows what the gradient reaches only.) With classes or map_channels each Z is followed by a bias that
     depends on the condition (`tinyar.layers.Conditional`).
 
     Colours of a pixel are independent of each other, given the earlier pixels, because a step of this LSTM is a pixel.
