@@ -151,14 +151,14 @@ def save_curve(path, rows, unit="bits/dim"):
 
 
 def save_curves(path, curves, xlabel, ylabel):
-    """Write several curves in one picture, {title: (xs, ys)}, each in a colour and style of its own, best (lowest) end first."""
+    """Write several curves in one picture, {title: (xs, ys)}, each in a colour and style of its own, the one that gets lowest first."""
     if not curves or not all(len(xs) == len(ys) >= 1 for xs, ys in curves.values()):
         raise ValueError("curves: expected at least one {title: (xs, ys)}, with as many xs as ys, at least one of each")
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel)
     styles = [(color, style) for style in ("o-", "s--") for color in SEVERAL]
-    for (title, (xs, ys)), (color, style) in zip(sorted(curves.items(), key=lambda item: item[1][1][-1]), itertools.cycle(styles)):
-        axes.plot(xs, ys, style, color=color, markersize=4, label=f"{title}: {ys[-1]:.4f}")
+    for (title, (xs, ys)), (color, style) in zip(sorted(curves.items(), key=lambda item: min(item[1][1])), itertools.cycle(styles)):
+        axes.plot(xs, ys, style, color=color, markersize=4, label=f"{title}: {min(ys):.4f}")
     axes.grid(color=PALE)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
