@@ -31,7 +31,8 @@ class Conditions:
             self.maps = None if maps is None else np.asarray(maps)
             if maps is None or self.maps.shape not in ((n, *sides, model.map_channels), (n, 1, 1, model.map_channels)):
                 raise ValueError(f"{name}: the model is conditioned on maps: expected a Split with maps ({n}, {sides[0]}, {sides[1]}, "
-                                 f"{model.map_channels}), got {'none' if maps is None else self.maps.shape}: tinyar.data.Split(images, labels, maps=maps)")
+                                 f"{model.map_channels}), got {'none' if maps is None else self.maps.shape}: "
+                                 "tinyar.data.Split(images, labels, maps=maps)")
 
     def of(self, index):
         """The condition of the images at these places, as model.condition makes it; None for a model without conditions."""

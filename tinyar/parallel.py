@@ -5,14 +5,16 @@ parameters, gradients of its own. The batch is cut into micro-batches, and threa
 the end the gradients are added up, always in the same order. So results depend on the number of threads only through
 rounding, and are equal bit for bit when it is the same.
 
-Why micro-batches? Layers pass over their feature maps many times (multiply, add a bias, compare with 0, ...), and a pass over a
-map that lies in the core's cache is several times faster than one over main memory. The maps of a whole batch never fit: 128
-images of 28x28 with 64 channels are 26 MB a map, and a core's cache (L2) is about 1 MB. So a micro-batch has as many
-images as let two maps lie in the cache, the one read and the one written: here two images. Not fewer, though, than the layers ask for
-(`Layer.least_images`), unless a thread would be idle: where the maps are small, or the work is a loop of many steps, calling NumPy for each image costs more.
+Why micro-batches? Layers pass over their feature maps many times (multiply, add a bias, compare with 0, ...), and a
+pass over a map that lies in the core's cache is several times faster than one over main memory. The maps of a whole
+batch never fit: 128 images of 28x28 with 64 channels are 26 MB a map, and a core's cache (L2) is about 1 MB. So a
+micro-batch has as many images as let two maps lie in the cache, the one read and the one written: here two images. Not
+fewer, though, than the layers ask for (`Layer.least_images`), unless a thread would be idle: where the maps are small,
+or the work is a loop of many steps, calling NumPy for each image costs more.
 
-A GPU takes the whole batch in one piece. Nothing needs to be fetched ahead of a step there: CuPy copies host arrays by way of pinned
-memory of its own, without waiting, and as the loss is looked at only now and then, the host is many updates ahead of the GPU.
+A GPU takes the whole batch in one piece. Nothing needs to be fetched ahead of a step there: CuPy copies host arrays by
+way of pinned memory of its own, without waiting, and as the loss is looked at only now and then, the host is many
+updates ahead of the GPU.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,30 +1,35 @@
 """Scheduled sampling: training a model on its own draws, more and more of them.
 
-Teacher forcing, the normal way to train, feeds the network the true pixels of the past and asks for the next one. Then the loss is exactly
-the negative log-likelihood of the image, by the chain rule, and models like PixelCNN compute all its terms at once. But in drawing the
-network is fed its own draws. Once one of them is unlike any past it was trained on, nothing has taught it how to go on, errors add up,
-and the image drifts away: worst in a plain RNN, whose memory is one vector.
+Teacher forcing, the normal way to train, feeds the network the true pixels of the past and asks for the next one. Then
+the loss is exactly the negative log-likelihood of the image, by the chain rule, and models like PixelCNN compute all
+its terms at once. But in drawing the network is fed its own draws. Once one of them is unlike any past it was trained
+on, nothing has taught it how to go on, errors add up, and the image drifts away: worst in a plain RNN, whose memory is
+one vector.
 
-Scheduled sampling (Bengio, Vinyals, Jaitly, Shazeer 2015, arXiv 1506.03099) lets it practise. In update i each input is, by a coin of its own,
-the true pixel with probability eps_i, else a draw from the model's current conditional. eps_i falls from 1 by a schedule:
+Scheduled sampling (Bengio, Vinyals, Jaitly, Shazeer 2015, arXiv 1506.03099) lets it practise. In update i each input
+is, by a coin of its own, the true pixel with probability eps_i, else a draw from the model's current conditional. eps_i
+falls from 1 by a schedule:
 
     linear            eps_i = max(minimum, start - slope i)
     exponential       eps_i = k^i                               k < 1
     inverse sigmoid   eps_i = k / (k + exp(i / k))              k >= 1; one half at i = k ln k
 
-The targets stay the true pixels, and no gradient goes through the draws or the coins: an input that was drawn counts as a constant.
+The targets stay the true pixels, and no gradient goes through the draws or the coins: an input that was drawn counts as
+a constant.
 
-What it does to the likelihood. The quantity that is minimised is no longer a likelihood of anything: the model is asked for the true pixel
-after a past that isn't that pixel's past. Take eps = 0 and an image of two pixels x, y: the second is predicted from a draw of x that is
-independent of the true one, so the best answer is the marginal p(y), whatever x is; the dependence that makes the image is trained away
-(Huszar 2015, arXiv 1511.05101: the objective is improper). In between, the network trades some of the true conditional for
-robustness. So expect samples that drift less and a bits/dim figure that is worse, and report the latter as always, with true
-pixels: `training.fit` measures held-out images with eps = 1, and its training figure, which isn't one, mustn't be compared with it.
+What it does to the likelihood. The quantity that is minimised is no longer a likelihood of anything: the model is asked
+for the true pixel after a past that isn't that pixel's past. Take eps = 0 and an image of two pixels x, y: the second
+is predicted from a draw of x that is independent of the true one, so the best answer is the marginal p(y), whatever x
+is; the dependence that makes the image is trained away (Huszar 2015, arXiv 1511.05101: the objective is improper). In
+between, the network trades some of the true conditional for robustness. So expect samples that drift less and a
+bits/dim figure that is worse, and report the latter as always, with true pixels: `training.fit` measures held-out
+images with eps = 1, and its training figure, which isn't one, mustn't be compared with it.
 
-How the draws come about. A model that computes all pixels at once gives all conditionals in one pass over the true image; from these every pixel
-is drawn by itself, the draws and the truth are mixed by the coins, and a second pass over the mixture is the one that learns. This is an
-approximation: each draw was made after a true past. `sequential=True` goes through the raster instead, each draw made after the
-mixture so far, as in the paper, at the price of a step for every pixel (`tinyar.sampling`).
+How the draws come about. A model that computes all pixels at once gives all conditionals in one pass over the true
+image; from these every pixel is drawn by itself, the draws and the truth are mixed by the coins, and a second pass over
+the mixture is the one that learns. This is an approximation: each draw was made after a true past. `sequential=True`
+goes through the raster instead, each draw made after the mixture so far, as in the paper, at the price of a step for
+every pixel (`tinyar.sampling`).
 """
 
 import math

@@ -29,7 +29,8 @@ ADVICE = "try a smaller learning rate, or clip the gradients"
 
 
 def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, optimizer=Adam, clip=None, average=0.999,
-        patience=None, hide_labels=0.0, scheduled_sampling=None, threads=None, seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
+        patience=None, hide_labels=0.0, scheduled_sampling=None, threads=None,
+        seed=0, out=None, resume=False, save_every=200, progress=False, about=None):
     """Train a model on its mean loss per sub-pixel; returns a History, in model.unit (bits per dimension for PixelCNN).
 
     train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
@@ -58,7 +59,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume is False,
     checkpoint.CheckpointError when it holds another run than this one, OSError when it can't be written, NonFiniteError.
     """
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every), ("patience", 1 if patience is None else patience)):
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every),
+                        ("patience", 1 if patience is None else patience)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
     if clip is not None and not clip > 0:

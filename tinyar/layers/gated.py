@@ -28,15 +28,17 @@ class GatedBlock(Layer):
                 h'  = [h +] gate(A_h) W_o           the "h +" if `residual`
     backward    the same lines from the last to the first
 
-    The shift: A_v at row r has seen row r itself, to its very end. Moved down a row, it reaches h only where all that is past. A model whose
-    first vertical layer already leaves out row r has shift=False. To do neither leaks the current row, to do both loses row r - 1.
+    The shift: A_v at row r has seen row r itself, to its very end. Moved down a row, it reaches h only where all that
+    is past. A model whose first vertical layer already leaves out row r has shift=False. To do neither leaks the
+    current row, to do both loses row r - 1.
 
-    The first block of a network reads the image (in_channels), has mask_type "A" and no residual. `last` leaves out v' (None), which
-    nobody reads. c is the condition (`Conditional`). With `colors` > 1 the centre tap of conv_h and W_o are masked in the order of the
-    colours, whose channels are dealt out within each half of the gate; v needs no such mask, it knows nothing of the current pixel.
+    The first block of a network reads the image (in_channels), has mask_type "A" and no residual. `last` leaves out v'
+    (None), which nobody reads. c is the condition (`Conditional`). With `colors` > 1 the centre tap of conv_h and W_o
+    are masked in the order of the colours, whose channels are dealt out within each half of the gate; v needs no such
+    mask, it knows nothing of the current pixel.
 
-    Drawing: `step_row` computes v' once for a whole row, `step` h' pixel by pixel. Raises ValueError for an even kernel size or
-    one below 3.
+    Drawing: `step_row` computes v' once for a whole row, `step` h' pixel by pixel. Raises ValueError for an even kernel
+    size or one below 3.
     """
 
     def __init__(self, in_channels, channels, kernel_size, mask_type="B", dilation=1, shift=True, residual=True, last=False, colors=1,

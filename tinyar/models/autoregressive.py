@@ -93,9 +93,11 @@ class AutoregressiveModel(Layer):
         if condition is not None:
             name, shape = type(self).__name__, condition.shape
             if len(shape) != 4 or shape[3] != self.condition_channels or not self.condition_channels:
-                raise ValueError(f"{name}: expected a condition (batch, 1 or height, 1 or width, {self.condition_channels}), got shape {shape}")
+                raise ValueError(f"{name}: expected a condition (batch, 1 or height, 1 or width, {self.condition_channels}), "
+                                 f"got shape {shape}")
             if shape[0] != batch or shape[1] not in (1, height) or shape[2] not in (1, width):
-                raise ValueError(f"{name}: the condition of {shape[0]} images, shape {shape}, doesn't fit {batch} images of {height} x {width}")
+                raise ValueError(f"{name}: the condition of {shape[0]} images, shape {shape}, doesn't fit {batch} images of "
+                                 f"{height} x {width}")
         self.given(condition)
 
     def condition_gradient(self):

@@ -1,9 +1,9 @@
 """Gated PixelCNN: PixelCNN without a blind spot, with gates instead of ReLU, conditioned on a class or a map.
 
-Two streams of features go through the layers, one of the rows above and one of the pixels to the left (`tinyar.layers.GatedBlock`).
-Together they see every earlier pixel within reach: with layers of half-widths m_1, m_2, ... (times their dilation) and M their sum, the
-output at (r, c) sees columns c - M .. c + M of the rows r - M - 1 .. r - 1 (r - M .. r - 1 with first="plain"), and columns c - M .. c - 1 of
-its own row.
+Two streams of features go through the layers, one of the rows above and one of the pixels to the left
+(`tinyar.layers.GatedBlock`). Together they see every earlier pixel within reach: with layers of half-widths m_1, m_2,
+... (times their dilation) and M their sum, the output at (r, c) sees columns c - M .. c + M of the rows r - M - 1 .. r
+- 1 (r - M .. r - 1 with first="plain"), and columns c - M .. c - 1 of its own row.
 
 Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu 2016, "Conditional Image Generation with PixelCNN
 Decoders", arXiv 1606.05328.
