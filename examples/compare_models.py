@@ -1,6 +1,6 @@
 """Lesson: the course's question. What is better than an RNN over the pixels, at equal size and at equal time?
 
-    python examples/compare_models.py                                    on the digits that come with tinyar, no network
+    python examples/compare_models.py --data digits                      on the digits that come with tinyar, no network
     python examples/compare_models.py --data mnist --levels 2 --minutes 10 --parameters 100000
     python examples/compare_models.py --out runs/models-digits           go on where it was broken off
 
