@@ -10,7 +10,7 @@ from family import LSTM, MODELS, NAIVE, make, random_images
 from tinyar import gradcheck
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layer import Chain
-from tinyar.layers import MaskedConv2d, RowRecurrence, SequenceRecurrence, diagonal_lstm
+from tinyar.layers import MaskedConv2d, RowRecurrence, diagonal_lstm
 from tinyar.layers.gated import horizontal_convolution
 from tinyar.losses import bits_per_dim
 from tinyar.models import DiagonalBiLSTM, PixelRNN, RowLSTM

@@ -1,5 +1,6 @@
 """What a set of images is conditioned on, batch by batch: labels and maps, where the model takes any."""
 
+import copy
 import zlib
 
 import numpy as np
@@ -45,8 +46,8 @@ class Conditions:
         if self.labels is None or not share:
             return self
         hidden = np.random.default_rng([seed, epoch, 1]).random(len(self.labels)) < share
-        twin = object.__new__(Conditions)
-        twin.model, twin.labels, twin.maps = self.model, np.where(hidden, NO_LABEL, self.labels), self.maps
+        twin = copy.copy(self)
+        twin.labels = np.where(hidden, NO_LABEL, self.labels)
         return twin
 
     def fingerprint(self):

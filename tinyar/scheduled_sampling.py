@@ -37,6 +37,7 @@ import math
 import numpy as np
 
 from tinyar.backend import to_device, to_host
+from tinyar.sampling import draw_pixel
 
 
 def linear(start=1.0, slope=1e-4, minimum=0.0):
@@ -91,11 +92,7 @@ class ScheduledSampling:
             return np.where(true, images, drawn).astype(images.dtype)
         mixed = images.copy()
         model.start(*images.shape[:3], *given)
-        for at in np.ndindex(images.shape[1:3]):
-            pixel = mixed[:, at[0], at[1]]
-            for coin, colors in enumerate(model.color_passes):
-                logits = model.step(to_device(pixel), at)[:, colors]
-                drawn = to_host(model.likelihood.sample(logits, uniforms[:, at[0], at[1], colors]))
-                pixel[:, colors] = np.where(true[:, at[0], at[1], coin, None], pixel[:, colors], drawn)
-            model.see(to_device(pixel), at)
+        true = np.broadcast_to(true, images.shape)
+        for row, col in np.ndindex(images.shape[1:3]):
+            draw_pixel(model, mixed[:, row, col], true[:, row, col], (row, col), uniforms[:, row, col], temperature=1)
         return mixed

@@ -20,7 +20,7 @@ from tinyar.backend import xp
 from tinyar.layer import Layer
 from tinyar.layers.columns import expand_width, shifted_rows
 from tinyar.layers.groups import group_slices
-from tinyar.layers.pointwise import as_rows, check_channels, check_images, sum_rows
+from tinyar.layers.pointwise import Linear, as_rows, check_channels, check_images, sum_rows
 
 
 class MaskedConv2d(Layer):
@@ -168,6 +168,13 @@ class MaskedConv2d(Layer):
         self.see(x, at)
         window = self.ring[:, col:col + self.kernel_size].reshape(len(self.ring), -1)  # (batch, columns * rows * in)
         return xp.matmul(window, self.turned_kernels[row % (self.half + 1)]) + self.params["b"]
+
+
+def conv1x1(in_channels, out_channels, colors=1, rng=None, parts=1):
+    """The 1x1 convolution: a Linear layer, or with `colors` > 1 a MaskedConv2d of mask B, which keeps the order of the colours."""
+    if colors == 1:
+        return Linear(in_channels, out_channels, rng)
+    return MaskedConv2d(in_channels, out_channels, 1, "B", colors, rng, parts)
 
 
 def centre_blocks(in_channels, out_channels, mask_type, colors, parts):

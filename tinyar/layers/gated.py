@@ -12,7 +12,7 @@ Information goes from v to h only: v looks to the right, so whatever it took fro
 from tinyar.backend import xp
 from tinyar.layer import Layer, Sum
 from tinyar.layers.conditional import Conditional
-from tinyar.layers.conv import MaskedConv2d
+from tinyar.layers.conv import MaskedConv2d, conv1x1
 from tinyar.layers.pointwise import Gate, Linear
 from tinyar.layers.shape import move_down, move_up
 from tinyar.layers.shifted import ShiftedConv2d
@@ -26,7 +26,13 @@ class GatedBlock(Layer):
                 S   = A_v, moved down one row       if `shift`; a zero row comes in at the top
                 A_h = conv_h(h) + c V_h + S W_l     columns -m d .. 0 of the row; without 0 under mask A
                 h'  = [h +] gate(A_h) W_o           the "h +" if `residual`
-    backward    the same lines from the last to the first
+    backward    dg   = dh' W_o^T                    of gate(A_h); then dA_h by the gate's own backward
+                dh   = conv_h^T(dA_h) [+ dh']       conv^T: the backward of the convolution
+                dS   = dA_h W_l^T
+                dA_v = dS, moved up one row         if `shift`; a zero row comes in at the bottom
+                       + the gate's backward of dv' 0 in the last block
+                dv   = conv_v^T(dA_v)
+                dW_o = sum_rc gate(A_h)^T dh',  dW_l = sum_rc S^T dA_h,  dV_h = c^T sum_rc dA_h,  dV_v = c^T sum_rc dA_v
 
     The shift: A_v at row r has seen row r itself, to its very end. Moved down a row, it reaches h only where all that
     is past. A model whose first vertical layer already leaves out row r has shift=False. To do neither leaks the
@@ -57,7 +63,7 @@ class GatedBlock(Layer):
         self.horizontal = horizontal_convolution(in_channels, 2 * channels, reach, dilation, mask_type, colors, 2, rng)
         self.horizontal_condition = Conditional(condition_channels, 2 * channels)
         self.horizontal_gate = Gate()
-        self.output = Linear(channels, channels, rng) if colors == 1 else MaskedConv2d(channels, channels, 1, "B", colors, rng)
+        self.output = conv1x1(channels, channels, colors, rng)
 
     # -- the whole image -----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import numpy as np
 from tinyar.backend import xp
 from tinyar.layer import Layer
 from tinyar.layers.conditional import Conditional
+from tinyar.layers.conv import conv1x1
 from tinyar.likelihoods import Categorical
 from tinyar.losses import bits_per_dim
 
@@ -60,6 +61,14 @@ class AutoregressiveModel(Layer):
         if name not in cls.published_options:
             raise ValueError(f"{cls.__name__}: no published configuration {name!r}; there are {', '.join(cls.published_options)}")
         return cls(**{**cls.published_options[name], **changes})
+
+    def head(self, channels, widths, activation, rng):
+        """The last layers, a list: activation, 1x1 convolution for each of the widths, then activation, 1x1 to the logits."""
+        links, widths = [], [channels, *widths, self.outputs]
+        for inputs, outputs in zip(widths, widths[1:]):
+            links += [activation(), conv1x1(inputs, outputs, self.colors, rng)]
+        start_small(links[-1])
+        return links
 
     # -- the condition -------------------------------------------------------------------------------------------------
 
@@ -167,6 +176,19 @@ class AutoregressiveModel(Layer):
     def logits(self, features):
         """(..., image_channels * levels) as (..., image_channels, levels)."""
         return features.reshape(*features.shape[:-1], self.image_channels, self.levels)
+
+
+def start_small(layer):
+    """Start the weights of the layer that makes the logits at a tenth of their size: the first loss is near ln(levels) then."""
+    for param in layer.params.values():
+        param *= 0.1
+
+
+def check_kernel(model, option):
+    """Raise ValueError unless the kernel size is odd and at least 3, so that it has a centre and looks beyond it."""
+    size = model.config[option]
+    if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0:
+        raise ValueError(f"{type(model).__name__}: {option} must be odd and at least 3, got {size!r}")
 
 
 def checked_labels(n, labels, classes, name="labels"):

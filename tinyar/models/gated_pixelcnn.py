@@ -13,11 +13,10 @@ import numpy as np
 
 from tinyar.backend import xp
 from tinyar.layer import Chain, Layer
-from tinyar.layers.conv import MaskedConv2d
 from tinyar.layers.gated import GatedBlock, horizontal_convolution
-from tinyar.layers.pointwise import ELU, Linear, ReLU
+from tinyar.layers.pointwise import ELU, ReLU
 from tinyar.layers.shifted import ShiftedConv2d
-from tinyar.models.autoregressive import AutoregressiveModel
+from tinyar.models.autoregressive import AutoregressiveModel, check_kernel
 
 PUBLISHED = {
     # A first layer of 7x7 and seven of 3x3: 634,434 parameters with 2 levels, 650,944 with 256.
@@ -51,9 +50,8 @@ class GatedPixelCNN(AutoregressiveModel):
         self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors, channels=channels, first=first,
                            first_kernel=first_kernel, kernel_size=kernel_size, dilations=list(dilations), head=list(head),
                            activation=activation, one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
-        for option, size in (("first_kernel", first_kernel), ("kernel_size", kernel_size)):
-            if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0:
-                raise ValueError(f"GatedPixelCNN: {option} must be odd and at least 3, got {size!r}")
+        check_kernel(self, "first_kernel")
+        check_kernel(self, "kernel_size")
         for option, value, known in (("first", first, ("gated", "plain")), ("activation", activation, ("relu", "elu"))):
             if value not in known:
                 raise ValueError(f"GatedPixelCNN: {option} is {known[0]!r} or {known[1]!r}, got {value!r}")
@@ -67,13 +65,8 @@ class GatedPixelCNN(AutoregressiveModel):
             blocks = [GatedBlock(self.inputs, channels, first_kernel, "A", residual=False, last=not dilations, **common)]
         blocks += [GatedBlock(channels, channels, kernel_size, dilation=d, shift=first == "gated", last=i == len(dilations), **common)
                    for i, d in enumerate(dilations, start=1)]
-        links, widths = [TwoStreams(blocks, shift=first == "gated")], [channels, *head, self.outputs]
-        for inputs, outputs in zip(widths, widths[1:]):
-            links += [ReLU() if activation == "relu" else ELU()]
-            links += [Linear(inputs, outputs, rng) if colors == 1 else MaskedConv2d(inputs, outputs, 1, "B", colors, rng)]
-        for param in links[-1].params.values():
-            param *= 0.1
-        self.net = Chain(*links)
+        last = self.head(channels, head, ReLU if activation == "relu" else ELU, rng)
+        self.net = Chain(TwoStreams(blocks, shift=first == "gated"), *last)
 
 
 class PlainFirst(Layer):

@@ -13,9 +13,9 @@ import numpy as np
 
 from tinyar.layer import Chain, Residual
 from tinyar.layers.conditional import Conditional
-from tinyar.layers.conv import MaskedConv2d
+from tinyar.layers.conv import MaskedConv2d, conv1x1
 from tinyar.layers.norm import LayerNorm
-from tinyar.layers.pointwise import Linear, ReLU
+from tinyar.layers.pointwise import ReLU
 from tinyar.models.autoregressive import AutoregressiveModel
 
 PUBLISHED = {
@@ -65,22 +65,15 @@ class PixelCNN(AutoregressiveModel):
             links = [MaskedConv2d(inputs, outputs, size, mask_type, colors, rng)]
             return links + ([Conditional(self.condition_channels, outputs)] if self.condition_channels else [])
 
-        def pointwise(inputs, outputs):
-            return Linear(inputs, outputs, rng) if colors == 1 else MaskedConv2d(inputs, outputs, 1, "B", colors, rng)
-
         def body():
             if block == "plain":
                 return Chain(ReLU(), *conv(channels, channels, kernel_size))
             half = channels // 2
-            return Chain(ReLU(), pointwise(channels, half), ReLU(), *conv(half, half, kernel_size), ReLU(), pointwise(half, channels))
+            down, wide, up = conv1x1(channels, half, colors, rng), conv(half, half, kernel_size), conv1x1(half, channels, colors, rng)
+            return Chain(ReLU(), down, ReLU(), *wide, ReLU(), up)
 
         links = conv(self.inputs, channels, first_kernel, "A")
         for _ in range(blocks):
             links += [LayerNorm(channels, colors)] if layer_norm else []
             links += [Residual(body()) if residual else body()]
-        widths = [channels, *head, self.outputs]
-        for inputs, outputs in zip(widths, widths[1:]):
-            links += [ReLU(), pointwise(inputs, outputs)]
-        for param in links[-1].params.values():
-            param *= 0.1
-        self.net = Chain(*links)
+        self.net = Chain(*links, *self.head(channels, head, ReLU, rng))

@@ -20,12 +20,12 @@ import numpy as np
 
 from tinyar.layer import Chain, Residual
 from tinyar.layers.conditional import Conditional
-from tinyar.layers.conv import MaskedConv2d
+from tinyar.layers.conv import MaskedConv2d, conv1x1
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence
 from tinyar.layers.gated import horizontal_convolution
-from tinyar.layers.pointwise import Linear, ReLU
+from tinyar.layers.pointwise import ReLU
 from tinyar.layers.row_lstm import RowRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel
+from tinyar.models.autoregressive import AutoregressiveModel, check_kernel
 from tinyar.models.raster_rnn import check_layers, open_forget_gates
 
 # Parameters are counted with a softmax, over two logits for two levels, and with the dead weights that others store:
@@ -117,7 +117,7 @@ class DiagonalBiLSTM(AutoregressiveModel):
         rng = np.random.default_rng(seed)
 
         def lstm_layer():
-            gates = pointwise(2 * hidden, 8 * hidden, self.colors, rng, parts=8)
+            gates = conv1x1(2 * hidden, 8 * hidden, self.colors, rng, parts=8)
             return gates, 8 * hidden, DiagonalBiRecurrence(hidden, rng)
 
         self.net = residual_lstm(self, lstm_layer, rng)
@@ -137,23 +137,6 @@ def residual_lstm(model, lstm_layer, rng):
     for _ in range(options["layers"]):
         gates, gate_channels, recurrence = lstm_layer()
         open_forget_gates(gates, hidden)
-        body = Chain(gates, *conditional(gate_channels), recurrence, pointwise(hidden, 2 * hidden, colors, rng))
+        body = Chain(gates, *conditional(gate_channels), recurrence, conv1x1(hidden, 2 * hidden, colors, rng))
         links += [Residual(body) if options["residual"] else body]
-    widths = [2 * hidden, *options["head"], model.outputs]
-    for inputs, outputs in zip(widths, widths[1:]):
-        links += [ReLU(), pointwise(inputs, outputs, colors, rng)]
-    for param in links[-1].params.values():
-        param *= 0.1
-    return Chain(*links)
-
-
-def pointwise(inputs, outputs, colors, rng, parts=1):
-    """The 1x1 convolution; with colours masked (mask B), the outputs dealt out within each of `parts` equal parts."""
-    return Linear(inputs, outputs, rng) if colors == 1 else MaskedConv2d(inputs, outputs, 1, "B", colors, rng, parts)
-
-
-def check_kernel(model, option):
-    """Raise ValueError unless the kernel size is odd and at least 3, so that it has a centre and looks beyond it."""
-    size = model.config[option]
-    if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0:
-        raise ValueError(f"{type(model).__name__}: {option} must be odd and at least 3, got {size!r}")
+    return Chain(*links, *model.head(2 * hidden, options["head"], ReLU, rng))

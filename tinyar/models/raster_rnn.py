@@ -14,7 +14,7 @@ from tinyar.layer import Chain, Layer
 from tinyar.layers.conditional import Conditional
 from tinyar.layers.pointwise import Linear
 from tinyar.layers.recurrent import SequenceRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel
+from tinyar.models.autoregressive import AutoregressiveModel, start_small
 
 PUBLISHED = {
     # Berkeley CS294-158, lecture 2: 264,706 parameters with a softmax over two logits; here 265,218, as h0 and c0, 512
@@ -66,8 +66,7 @@ class PixelRNN(AutoregressiveModel):
             links += [Conditional(self.condition_channels, 4 * hidden)] if self.condition_channels else []
             links += [SequenceRecurrence(hidden, rng, truncate)]
         links += [Linear(hidden, self.outputs, rng)]
-        for param in links[-1].params.values():
-            param *= 0.1
+        start_small(links[-1])
         self.net = Chain(*links)
 
 
