@@ -1,7 +1,7 @@
 """Which array library computes: the only file of tinyar that names CuPy.
 
-Every other file says `from tinyar.backend import xp` and writes `xp.matmul`, `xp.exp`, ...: NumPy on a CPU, CuPy on a GPU.
-The choice is made once, when tinyar is imported, by the environment variable TINYAR_BACKEND:
+Every other file says `from tinyar.backend import xp` and writes `xp.matmul`, `xp.exp`, ...: NumPy on a CPU, CuPy on
+a GPU. The choice is made once, when tinyar is imported, by the environment variable TINYAR_BACKEND:
 
     numpy    always NumPy
     cupy     CuPy, or an error that says what is missing
@@ -10,9 +10,10 @@ The choice is made once, when tinyar is imported, by the environment variable TI
 Data, pictures and random numbers live on the host, as NumPy arrays; `to_device` and `to_host` are the only two bridges.
 CuPy refuses to cross them by itself, and so does the stand-in for it in the tests.
 
-TINYAR_TF32=1 lets a GPU multiply matrices in TF32, on its tensor cores: the factors of each product are rounded to 10 bits
-behind the point instead of 23 (a relative error of up to 0.0005), sums stay float32. Unset or 0 means true float32. tinyar
-sets CUPY_TF32 by it, CuPy's own variable, which CuPy reads at its first product and never again. A CPU knows no TF32.
+TINYAR_TF32=1 lets a GPU multiply matrices in TF32, on its tensor cores: the factors of each product are rounded to
+10 bits behind the point instead of 23 (a relative error of up to 0.0005), sums stay float32. Unset or 0 means true
+float32. tinyar sets CUPY_TF32 by it, CuPy's own variable, which CuPy reads at its first product and never again.
+A CPU knows no TF32.
 """
 
 import contextlib
@@ -30,7 +31,8 @@ class BackendError(RuntimeError):
 def choose_backend(wanted):
     """Return (array module, its name) for wanted = "numpy", "cupy" or "" (whichever is best here).
 
-    Raises BackendError when the name is unknown, when CuPy was asked for and isn't installed, or when it finds no device.
+    Raises BackendError when the name is unknown, when CuPy was asked for and isn't installed, or when it
+    finds no device.
     """
     if wanted not in ("", "numpy", "cupy"):
         raise BackendError(f"TINYAR_BACKEND={wanted!r} is unknown: use 'numpy', 'cupy', or leave it unset")
@@ -40,8 +42,8 @@ def choose_backend(wanted):
         import cupy
     except ImportError as error:
         if wanted == "cupy":
-            raise BackendError("TINYAR_BACKEND=cupy, but CuPy can't be imported "
-                               f"({error}); install it with pip install 'tinyar[cuda13]' or 'tinyar[cuda12]'") from error
+            raise BackendError(f"TINYAR_BACKEND=cupy, but CuPy can't be imported ({error}); "
+                               "install it with pip install 'tinyar[cuda13]' or 'tinyar[cuda12]'") from error
         return np, "numpy"
     if cupy.is_available():
         return cupy, "cupy"
@@ -79,11 +81,12 @@ def to_device(array, dtype=None):
 
 
 def fuse(function):
-    """Decorator: on a GPU, one kernel for a whole chain of elementwise operations, instead of one for each; on a CPU, no change.
+    """Decorator: on a GPU, one kernel for a whole chain of elementwise operations,
+    instead of one for each; on a CPU, no change.
 
-    function takes arrays of one shape and Python numbers, all by position, and may change the arrays in place. It combines each
-    number with arrays alone: what is computed from numbers, such as 1 - b, is computed outside, in Python. In the kernel CuPy
-    would take the narrowest type for it, float16.
+    function takes arrays of one shape and Python numbers, all by position, and may change the arrays in place.
+    It combines each number with arrays alone: what is computed from numbers, such as 1 - b, is computed outside, in
+    Python. In the kernel CuPy would take the narrowest type for it, float16.
     """
     return xp.fuse(function) if on_gpu else function
 
@@ -106,7 +109,8 @@ def default_threads():
 def one_blas_thread():
     """A context in which every matrix product runs on the thread that asked for it.
 
-    tinyar spreads a batch over threads of its own; a BLAS that did the same inside each of them would only get in the way.
+    tinyar spreads a batch over threads of its own; a BLAS that did the same inside each of them would only get
+    in the way.
     """
     return contextlib.nullcontext() if on_gpu else threadpoolctl.threadpool_limits(1, user_api="blas")
 
@@ -114,9 +118,9 @@ def one_blas_thread():
 def keep_freed_memory():
     """Ask glibc to keep the memory that arrays give back, instead of returning it to the system each time.
 
-    Training makes and drops hundreds of arrays of some 100 kB a step. By default glibc returns many of them to the system at
-    once and takes fresh pages for the next array, each of which the system zeroes first: about a quarter of a training step.
-    Elsewhere than on Linux with glibc this does nothing.
+    Training makes and drops hundreds of arrays of some 100 kB a step. By default glibc returns many of them to the
+    system at once and takes fresh pages for the next array, each of which the system zeroes first: about a quarter
+    of a training step. Elsewhere than on Linux with glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

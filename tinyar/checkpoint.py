@@ -1,11 +1,12 @@
 """Models and states of training in one file, a NumPy .npz without pickles.
 
-The file holds arrays only. Names that start with "model/" are the parameters and states, by their dotted names; those that start with
-"state/" are whatever else was saved (the optimizer's moments, averages, ...). One more array, "header", is text in JSON: the
-version of the format, the model's class and options, and the part of the state that isn't arrays.
+The file holds arrays only. Names that start with "model/" are the parameters and states, by their dotted names;
+those that start with "state/" are whatever else was saved (the optimizer's moments, averages, ...). One more
+array, "header", is text in JSON: the version of the format, the model's class and options, and the part of the
+state that isn't arrays.
 
-A checkpoint is written to a temporary name, flushed and renamed, so a kill at any instant leaves the last good one. Loading
-checks everything before it touches anything, and never runs code from the file.
+A checkpoint is written to a temporary name, flushed and renamed, so a kill at any instant leaves the last good one.
+Loading checks everything before it touches anything, and never runs code from the file.
 """
 
 import json
@@ -31,17 +32,20 @@ def save(path, model, state=None):
     """
     arrays = {f"model/{name}": to_host(array) for name, array in model.arrays()}
     plain = pack(state or {}, "state", arrays)
-    header = {"format": "tinyar", "version": VERSION, "model": type(model).__name__, "config": model.config, "state": plain}
+    header = {"format": "tinyar", "version": VERSION,
+              "model": type(model).__name__, "config": model.config, "state": plain}
     arrays["header"] = np.frombuffer(to_json(header).encode(), dtype=np.uint8)
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
 
 
 def load(path, model=None):
-    """Read a checkpoint: (model, state). Builds the model from the file, or fills the one given, which must be of the same make.
+    """Read a checkpoint: (model, state). Builds the model from the file, or fills the one given,
+    which must be of the same make.
 
-    Raises FileNotFoundError when there is no such file, and CheckpointError when it is truncated or damaged, no checkpoint of
-    tinyar, of another version, holds pickles, or belongs to another model than the one given; that model is then unchanged.
+    Raises FileNotFoundError when there is no such file, and CheckpointError when it is truncated or damaged, no
+    checkpoint of tinyar, of another version, holds pickles, or belongs to another model than the one given; that
+    model is then unchanged.
     """
     header, arrays = read(path)
     if model is None:
@@ -73,8 +77,8 @@ def read(path):
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar (truncated, damaged, or another kind of file): "
-                              f"{error}") from error
+        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar "
+                              f"(truncated, damaged, or another kind of file): {error}") from error
     if version != VERSION:
         raise CheckpointError(f"{path}: checkpoint of version {version}, this tinyar reads version {VERSION}")
     return header, arrays
@@ -87,7 +91,8 @@ def build(path, header):
     try:
         return getattr(models, header["model"])(**header["config"])
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: no {header['model']} can be built with its options {header['config']}: {error}") from error
+        raise CheckpointError(f"{path}: no {header['model']} can be built with its options {header['config']}: "
+                              f"{error}") from error
 
 
 def pack(value, path, arrays):

@@ -4,8 +4,8 @@
     prior          p(codes), pixel by pixel         tinyar.models.PixelCNN(levels=K, one_hot=True)
     generation     codes drawn from the prior, painted by the decoder
 
-Codes only mean something to the autoencoder that made them: K numbers without an order. So whatever holds codes, or has learned them,
-remembers the checksum of its autoencoder, and is refused with any other.
+Codes only mean something to the autoencoder that made them: K numbers without an order. So whatever holds codes, or
+has learned them, remembers the checksum of its autoencoder, and is refused with any other.
 """
 
 import hashlib
@@ -34,7 +34,8 @@ def checksum(model):
 
 def extract(autoencoder, images):
     """The codes of images (N, height, width, channels): uint16 (N, rows, columns, 1)."""
-    return np.concatenate([autoencoder.codes_of(images[i:i + IMAGES_AT_ONCE]) for i in range(0, len(images), IMAGES_AT_ONCE)])
+    return np.concatenate([autoencoder.codes_of(images[i:i + IMAGES_AT_ONCE])
+                           for i in range(0, len(images), IMAGES_AT_ONCE)])
 
 
 def cached_dataset(path, autoencoder, dataset):
@@ -69,8 +70,8 @@ def read(path, made_by):
 def generate(autoencoder, prior, prior_about, n, grid, **options):
     """Draw n images: codes (grid = (rows, columns)) from the prior, decoded. Returns (images, codes), on the host.
 
-    prior_about is what the prior's checkpoint says of itself; options go to tinyar.sampling.sample (temperature, seed, ...).
-    Raises ValueError when the prior was trained on the codes of another autoencoder.
+    prior_about is what the prior's checkpoint says of itself; options go to tinyar.sampling.sample (temperature,
+    seed, ...). Raises ValueError when the prior was trained on the codes of another autoencoder.
     """
     if prior_about.get("autoencoder") != checksum(autoencoder):
         raise ValueError("this prior has learned the codes of another autoencoder: expected one with checksum "
@@ -80,7 +81,9 @@ def generate(autoencoder, prior, prior_about, n, grid, **options):
 
 
 def frequencies(codes, levels):
-    """How often each code is chosen, as probabilities, each counted once more than it was, so that none is 0: (levels)."""
+    """How often each code is chosen, as probabilities, each counted once more than it was,
+    so that none is 0: (levels).
+    """
     counts = np.bincount(codes.reshape(-1), minlength=levels) + 1.0
     return counts / counts.sum()
 
@@ -91,7 +94,9 @@ def independent_nats(train_codes, codes, levels):
 
 
 def independent_draws(train_codes, n, levels, seed=0):
-    """n grids of codes, each code drawn by itself from the frequencies of all training codes: uint16, as `extract` returns."""
+    """n grids of codes, each code drawn by itself from the frequencies of all training codes:
+    uint16, as `extract` returns.
+    """
     rng = np.random.default_rng(seed)
     p = frequencies(train_codes, levels)
     return rng.choice(levels, (n, *train_codes.shape[1:]), p=p).astype(np.uint16)
@@ -100,6 +105,7 @@ def independent_draws(train_codes, n, levels, seed=0):
 def bound(bits_given_codes, nats_per_code, image_shape, grid):
     """An upper bound of the bits per dimension of images: what they cost given the codes, and the codes themselves.
 
-    bits_given_codes in bits per dimension, of a VQVAE with output="categorical"; nats_per_code by a prior, or log(K) for none.
+    bits_given_codes in bits per dimension, of a VQVAE with output="categorical"; nats_per_code by a prior, or
+    log(K) for none.
     """
     return bits_given_codes + nats_per_code / math.log(2) * math.prod(grid) / math.prod(image_shape)

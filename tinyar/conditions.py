@@ -9,11 +9,12 @@ from tinyar.models.autoregressive import NO_LABEL, checked_labels
 
 
 class Conditions:
-    """The labels (N,) and maps (N, height, width, channels) of a set of N images, for a model that is conditioned on them.
+    """The labels (N,) and maps (N, height, width, channels) of a set of N images,
+    for a model that is conditioned on them.
 
-    images is an array, or a Split of tinyar.data with labels and maps. A model without conditions ignores both. An array has no
-    labels: then all classes count as unknown, unless `required`. Raises ValueError, with `name` in the message, for
-    labels or maps that are missing or don't fit.
+    images is an array, or a Split of tinyar.data with labels and maps. A model without conditions ignores both.
+    An array has no labels: then all classes count as unknown, unless `required`. Raises ValueError, with `name` in
+    the message, for labels or maps that are missing or don't fit.
     """
 
     def __init__(self, model, images, name, required=False):
@@ -24,25 +25,33 @@ class Conditions:
         if model.classes:
             self.labels = getattr(images, "labels", None)
             if self.labels is None and required:
-                raise ValueError(f"{name}: the model is conditioned on {model.classes} classes, but the images have no labels: "
-                                 "expected a Split with labels, tinyar.data.Split(images, labels)")
-            self.labels = checked_labels(n, NO_LABEL if self.labels is None else self.labels, model.classes, f"{name}: labels")
+                raise ValueError(f"{name}: the model is conditioned on {model.classes} classes, "
+                                 "but the images have no labels: expected a Split with labels, "
+                                 "tinyar.data.Split(images, labels)")
+            self.labels = checked_labels(n, NO_LABEL if self.labels is None else self.labels,
+                                         model.classes, f"{name}: labels")
         if model.map_channels:
             maps, sides = getattr(images, "maps", None), getattr(images, "images", images).shape[1:3]
             self.maps = None if maps is None else np.asarray(maps)
             if maps is None or self.maps.shape not in ((n, *sides, model.map_channels), (n, 1, 1, model.map_channels)):
-                raise ValueError(f"{name}: the model is conditioned on maps: expected a Split with maps ({n}, {sides[0]}, {sides[1]}, "
-                                 f"{model.map_channels}), got {'none' if maps is None else self.maps.shape}: "
+                raise ValueError(f"{name}: the model is conditioned on maps: expected a Split with maps "
+                                 f"({n}, {sides[0]}, {sides[1]}, {model.map_channels}), "
+                                 f"got {'none' if maps is None else self.maps.shape}: "
                                  "tinyar.data.Split(images, labels, maps=maps)")
 
     def of(self, index):
-        """The condition of the images at these places, as model.condition makes it; None for a model without conditions."""
+        """The condition of the images at these places, as model.condition makes it;
+        None for a model without conditions.
+        """
         if self.labels is None and self.maps is None:
             return None
-        return self.model.condition(len(index), *(None if array is None else array[index] for array in (self.labels, self.maps)))
+        return self.model.condition(len(index), *(None if array is None else array[index]
+                                                  for array in (self.labels, self.maps)))
 
     def hiding(self, share, seed, epoch):
-        """The same with the labels of this share of the images hidden, others in every epoch: so the model learns to do without."""
+        """The same with the labels of this share of the images hidden, others in every epoch:
+        so the model learns to do without.
+        """
         if self.labels is None or not share:
             return self
         hidden = np.random.default_rng([seed, epoch, 1]).random(len(self.labels)) < share
@@ -52,4 +61,5 @@ class Conditions:
 
     def fingerprint(self):
         """Checksums, by which a resumed run knows that it has the same labels and maps."""
-        return [None if array is None else zlib.crc32(np.ascontiguousarray(array)) for array in (self.labels, self.maps)]
+        return [None if array is None else zlib.crc32(np.ascontiguousarray(array))
+                for array in (self.labels, self.maps)]

@@ -8,10 +8,11 @@ import secrets
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """A context that hands out a temporary path beside `path`; when it ends well, what was written there becomes `path`.
+    """A context that hands out a temporary path beside `path`; when it ends well,
+    what was written there becomes `path`.
 
-    Makes the folder if there is none. If the block raises, the temporary file is removed and `path` is as it was. Raises OSError
-    that names the folder when it can't be made or written to.
+    Makes the folder if there is none. If the block raises, the temporary file is removed and `path` is as it was.
+    Raises OSError that names the folder when it can't be made or written to.
     """
     path = pathlib.Path(path)
     try:
@@ -19,7 +20,8 @@ def atomic_write(path):
         temporary = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
         open(temporary, "xb").close()
     except OSError as error:
-        raise OSError(f"can't write to the folder {path.parent} ({error.strerror}); expected one that you may write to") from error
+        raise OSError(f"can't write to the folder {path.parent} ({error.strerror}); "
+                      "expected one that you may write to") from error
     try:
         yield str(temporary)
         with open(temporary, "r+b") as file:
@@ -32,7 +34,9 @@ def atomic_write(path):
 
 
 def new_run_folder(name, marker="training.npz"):
-    """runs/name, or runs/name-2, runs/name-3, ...: the first that has no run yet (no file `marker`), so none is overwritten."""
+    """runs/name, or runs/name-2, runs/name-3, ...: the first that has no run yet (no file `marker`),
+    so none is overwritten.
+    """
     first = pathlib.Path("runs") / name
     folder, number = first, 1
     while (folder / marker).exists():

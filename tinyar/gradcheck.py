@@ -5,11 +5,12 @@ dL / d param. Numerically, for any entry e of x or of a parameter,
 
     dL / de  =  (L(e + h) - L(e - h)) / 2h  +  O(h^2)        h = 1e-5 max(1, |e|)
 
-with an error of about 1e-10 in float64; float32 is far too coarse for this. The random dy matters: with dy = 1 everywhere
-the sum of a softmax or of a normalised layer is constant, and even a backward that returns 0 would pass.
+with an error of about 1e-10 in float64; float32 is far too coarse for this. The random dy matters: with dy = 1
+everywhere the sum of a softmax or of a normalised layer is constant, and even a backward that returns 0 would pass.
 
-Two tensors a (backward's) and n (the numbers') agree if |a - n| / (|a| + |n|), in Euclidean norms, is below 1e-6. Correct layers
-reach 1e-9. The formula only holds away from kinks: where a ReLU changes sides between e - h and e + h the step is shortened.
+Two tensors a (backward's) and n (the numbers') agree if |a - n| / (|a| + |n|), in Euclidean norms, is below 1e-6.
+Correct layers reach 1e-9. The formula only holds away from kinks: where a ReLU changes sides between e - h and e + h
+the step is shortened.
 
     python -m tinyar.gradcheck        checks every layer and model of tinyar and prints a table
 """
@@ -32,7 +33,9 @@ class GradientError(AssertionError):
 
 @dataclass
 class Comparison:
-    """One tensor's gradient by backward (got) beside its finite differences (expected), at the entries that were tried."""
+    """One tensor's gradient by backward (got) beside its finite differences (expected),
+    at the entries that were tried.
+    """
 
     name: str
     indices: list
@@ -56,11 +59,11 @@ def check(layer, x, tolerance=TOLERANCE, entries=40, seed=0):
 
     layer     any Layer or model; it is cast to float64, and its caches and gradients are overwritten
     x         an input for forward, a host array; integers (levels of an image) are checked as the real numbers they are
-    entries   how many entries of each tensor are tried: all of them if there are no more than that, else the first, the last and
-              a random choice
+    entries   how many entries of each tensor are tried: all of them if there are no more than that, else the first,
+              the last and a random choice
 
-    Raises GradientError at the first tensor whose relative error is not below tolerance, ValueError if a ReLU stands at 0 exactly
-    (in a new model zero biases put the corner of the image there; see `shake`).
+    Raises GradientError at the first tensor whose relative error is not below tolerance, ValueError if a ReLU stands
+    at 0 exactly (in a new model zero biases put the corner of the image there; see `shake`).
     """
     rng = np.random.default_rng(seed)
     layer.astype(xp.float64)
@@ -81,7 +84,9 @@ def check(layer, x, tolerance=TOLERANCE, entries=40, seed=0):
 
 
 def shake(layer, seed=0):
-    """Add normal numbers of standard deviation 0.2 to all parameters: away from zero biases and unit gains. Returns the layer."""
+    """Add normal numbers of standard deviation 0.2 to all parameters:
+    away from zero biases and unit gains. Returns the layer.
+    """
     rng = np.random.default_rng(seed)
     for _, param, _ in layer.parameters():
         param += to_device(0.2 * rng.standard_normal(param.shape), dtype=param.dtype)
@@ -105,7 +110,9 @@ def compare(layer, x, dy, name, values, grad, indices):
 
 
 def finite_difference(layer, x, dy, values, index):
-    """dL / d values[index], the step shortened until no ReLU changes sides within it; ValueError if that never happens."""
+    """dL / d values[index], the step shortened until no ReLU changes sides within it;
+    ValueError if that never happens.
+    """
     value = float(values[index])
     for step in (1e-5, 1e-6, 1e-7, 1e-8):
         h = step * max(1, abs(value))
@@ -116,8 +123,8 @@ def finite_difference(layer, x, dy, values, index):
         values[index] = value
         if all((a == b).all() for a, b in zip(sides_above, sides_below)):
             return (above - below) / (2 * h)
-    raise ValueError(f"{type(layer).__name__}: a ReLU stands on its kink, where there is no derivative; check at another x, "
-                     "or at other parameters: gradcheck.shake(model) moves them all a little")
+    raise ValueError(f"{type(layer).__name__}: a ReLU stands on its kink, where there is no derivative; "
+                     "check at another x, or at other parameters: gradcheck.shake(model) moves them all a little")
 
 
 def evaluate(layer, x, dy):
@@ -132,9 +139,10 @@ def refuse_wrong(layer, comparison, tolerance):
     error = comparison.relative_error
     if not error < tolerance:
         index, expected, got = comparison.worst()
-        raise GradientError(f"{type(layer).__name__}: the gradient of {comparison.name} is wrong, relative error {error:.1e} "
-                            f"(allowed {tolerance:.0e}); worst at {comparison.name}{list(index)}: expected {expected:.9g} by "
-                            f"finite differences, got {got:.9g} from backward")
+        raise GradientError(f"{type(layer).__name__}: the gradient of {comparison.name} is wrong, "
+                            f"relative error {error:.1e} (allowed {tolerance:.0e}); "
+                            f"worst at {comparison.name}{list(index)}: expected {expected:.9g} by finite differences, "
+                            f"got {got:.9g} from backward")
 
 
 def main():
@@ -149,7 +157,8 @@ def main():
             print(f"{title:36s} WRONG: {error}")
             continue
         worst = max(comparisons, key=lambda comparison: comparison.relative_error)
-        print(f"{title:36s} {layer.count_parameters():10d} {len(comparisons):8d} {worst.relative_error:15.1e}   {worst.name}")
+        print(f"{title:36s} {layer.count_parameters():10d} {len(comparisons):8d} {worst.relative_error:15.1e}   "
+              f"{worst.name}")
     print(f"{failed} wrong" if failed else f"all below {TOLERANCE:.0e}")
     return 1 if failed else 0
 

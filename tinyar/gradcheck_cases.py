@@ -1,6 +1,8 @@
-"""What `python -m tinyar.gradcheck` and the tests check: every layer and model of tinyar, small, with an input for each.
+"""What `python -m tinyar.gradcheck` and the tests check: every layer and model of tinyar, small,
+with an input for each.
 
-A quantizer needs care: its backward is, on purpose, not its derivative. `frozen` makes of it a layer of which it is one.
+A quantizer needs care: its backward is, on purpose, not its derivative. `frozen` makes of it
+a layer of which it is one.
 """
 
 import numpy as np
@@ -13,7 +15,8 @@ from tinyar.layer import Chain, Layer, Residual
 class FrozenQuantizer(Layer):
     """What a quantizer's backward is the gradient of: the same quantizer with its choices held fast.
 
-    A quantizer is piecewise constant, and backward isn't its derivative, on purpose. But at a point z0, E0 it is that of
+    A quantizer is piecewise constant, and backward isn't its derivative, on purpose. But at a point
+    z0, E0 it is that of
 
         y = z + c,  loss = mean |E[k] - z0|^2 + beta mean |e0 - z|^2        with k, e0 = E0[k] and c = e0 - z0 constant
 
@@ -38,7 +41,9 @@ class FrozenQuantizer(Layer):
 
 
 class WithQuantizerLoss(Layer):
-    """A layer with a frozen quantizer in it (or itself one), the quantizer's loss put behind its outputs: y (numbers + 1)."""
+    """A layer with a frozen quantizer in it (or itself one),
+    the quantizer's loss put behind its outputs: y (numbers + 1).
+    """
 
     def __init__(self, layer):
         super().__init__()
@@ -58,7 +63,9 @@ class WithQuantizerLoss(Layer):
 
 
 class OfCondition(Layer):
-    """A conditional model as a function of its condition, for fixed images: so that the condition's gradient can be checked."""
+    """A conditional model as a function of its condition, for fixed images:
+    so that the condition's gradient can be checked.
+    """
 
     def __init__(self, model, images):
         super().__init__()
@@ -92,7 +99,8 @@ def cases():
     body = Chain(relu(), linear(6, 3, rng), relu(), conv(3, 3, 3, "B", rng=rng), relu(), linear(3, 6, rng))
     small = dict(channels=6, blocks=2, first_kernel=5, kernel_size=3, head=(5,))
     gated = dict(channels=5, first_kernel=5, kernel_size=3, dilations=(1, 2), head=(4,))
-    tutorial = dict(channels=4, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(), activation="elu")
+    tutorial = dict(channels=4, first="plain", first_kernel=3, kernel_size=3,
+                    dilations=(1, 2), head=(), activation="elu")
     lstm = dict(hidden=2, layers=1, first_kernel=3, head=(4,))
     image = rng.integers(0, 3, (2, 4, 5, 1))
     shifted, sequence, row = layers.ShiftedConv2d, layers.SequenceRecurrence, layers.RowRecurrence
@@ -112,7 +120,8 @@ def cases():
         ("MaskedConv2d 3x3 B, 3 colours", conv(7, 5, 3, "B", colors=3, rng=rng), (2, 5, 6, 7), None),
         ("MaskedConv2d 1x1 B, 3 colours, 2 parts", conv(7, 8, 1, "B", colors=3, rng=rng, parts=2), (2, 5, 6, 7), None),
         ("ShiftedConv2d 2x3", shifted(3, 4, (-1, 0), (-1, 0, 1), rng=rng), (2, 5, 6, 3), None),
-        ("ShiftedConv2d 1x2, dilation 2, no bias", shifted(3, 4, (0,), (-2, 0), bias=False, rng=rng), (2, 5, 6, 3), None),
+        ("ShiftedConv2d 1x2, dilation 2, no bias", shifted(
+            3, 4, (0,), (-2, 0), bias=False, rng=rng), (2, 5, 6, 3), None),
         ("Conv2d 4x4 / 2, padding 1", down(3, 4, 4, 2, 1, rng), (2, 5, 8, 3), None),
         ("Conv2d 3x2 / 2x1, padding 0x1", down(3, 4, (3, 2), (2, 1), (0, 1), rng), (2, 6, 5, 3), None),
         ("ConvTranspose2d 4x4 / 2, padding 1", up(3, 4, 4, 2, 1, rng=rng), (2, 2, 5, 3), None),
@@ -126,16 +135,21 @@ def cases():
         ("VectorQuantizer 7, frozen, EMA", frozen(quantizer(7, 5, 0.5, "ema", rng=rng)), (2, 3, 4, 5), None),
         ("Chain and Residual", Chain(norm(6), Residual(body)), (2, 5, 4, 6), None),
         ("PixelCNN", models.PixelCNN(levels=3, **small), (2, 5, 6, 1), 3),
-        ("PixelCNN, plain blocks", models.PixelCNN(block="plain", layer_norm=False, residual=False, **small), (2, 5, 6, 1), 2),
-        ("PixelCNN, ordered colours", models.PixelCNN(4, image_channels=3, **{**small, "channels": 9}), (2, 4, 5, 3), 4),
+        ("PixelCNN, plain blocks", models.PixelCNN(
+            block="plain", layer_norm=False, residual=False, **small), (2, 5, 6, 1), 2),
+        ("PixelCNN, ordered colours", models.PixelCNN(
+            4, image_channels=3, **{**small, "channels": 9}), (2, 4, 5, 3), 4),
         ("PixelCNN on codes", models.PixelCNN(levels=5, one_hot=True, **small), (2, 4, 5, 5), None),
-        ("PixelCNN, independent colours", models.PixelCNN(4, image_channels=3, ordered_colors=False, **small), (2, 4, 5, 3), 4),
-        ("PixelCNN, by its class", OfCondition(models.PixelCNN(levels=3, classes=4, **small), image), (2, 1, 1, 4), None),
+        ("PixelCNN, independent colours", models.PixelCNN(
+            4, image_channels=3, ordered_colors=False, **small), (2, 4, 5, 3), 4),
+        ("PixelCNN, by its class", OfCondition(
+            models.PixelCNN(levels=3, classes=4, **small), image), (2, 1, 1, 4), None),
         ("GatedPixelCNN", models.GatedPixelCNN(levels=3, **gated), (2, 5, 6, 1), 3),
         ("GatedPixelCNN, tutorial", models.GatedPixelCNN(levels=3, **tutorial), (2, 5, 6, 1), 3),
         ("GatedPixelCNN, ordered colours", models.GatedPixelCNN(4, image_channels=3, **gated), (2, 4, 5, 3), 4),
         ("GatedPixelCNN on codes", models.GatedPixelCNN(levels=5, one_hot=True, **gated), (2, 4, 5, 5), None),
-        ("GatedPixelCNN, by its class", OfCondition(models.GatedPixelCNN(levels=3, classes=4, **gated), image), (2, 1, 1, 4), None),
+        ("GatedPixelCNN, by its class", OfCondition(
+            models.GatedPixelCNN(levels=3, classes=4, **gated), image), (2, 1, 1, 4), None),
         ("GatedPixelCNN, by class and map", OfCondition(
             models.GatedPixelCNN(levels=3, classes=2, map_channels=3, **gated), image), (2, 4, 5, 5), None),
         ("PixelRNN", models.PixelRNN(4, image_channels=3, hidden=3, layers=2), (2, 3, 4, 3), 4),

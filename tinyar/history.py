@@ -14,9 +14,9 @@ COLUMNS = ("epoch", "updates", "train", "validation", "learning_rate", "seconds"
 class History:
     """The rows of a run (dicts with the keys of COLUMNS), its best epoch, and why it ended.
 
-    The figures are in `unit`. train is the mean over the epoch's batches, each measured before its update; validation is measured
-    after the epoch, with the averaged weights if there are any (None without validation images). seconds counts from the
-    start, across interruptions, without the time between them.
+    The figures are in `unit`. train is the mean over the epoch's batches, each measured before its update; validation
+    is measured after the epoch, with the averaged weights if there are any (None without validation images). seconds
+    counts from the start, across interruptions, without the time between them.
     """
 
     rows: list = field(default_factory=list)
@@ -31,7 +31,9 @@ class History:
         return None if self.best_epoch is None else self.rows[self.best_epoch - 1]["validation"]
 
     def add(self, row):
-        """Append an epoch's row; True if its weights are the ones to keep: the best so far (NaN never is), or not measured."""
+        """Append an epoch's row; True if its weights are the ones to keep:
+        the best so far (NaN never is), or not measured.
+        """
         value, best = row["validation"], self.best
         self.rows.append(row)
         if value is None:

@@ -12,24 +12,26 @@ and causal ones (all that may stand in an autoregressive model) a third entrance
     y = layer.step(x, at)               the output at the one pixel at = (row, col); x is the input there
     layer.see(x, at)                    remember x at a pixel without computing anything
 
-Steps go through the raster, row by row, left to right. A step looks at the pixel itself, where the layer may, and at what
-earlier steps saw; it may be repeated at the same pixel with another x, and the last x counts. That is how a pixel is drawn:
-step while it is unknown, draw, and let the network `see` what was drawn.
+Steps go through the raster, row by row, left to right. A step looks at the pixel itself, where the layer may, and
+at what earlier steps saw; it may be repeated at the same pixel with another x, and the last x counts. That is how
+a pixel is drawn: step while it is unknown, draw, and let the network `see` what was drawn.
 
-In training nobody asks for the gradient of the image, and it is costly. Layers that may read the data (convolutions, Linear,
-Chain, the models) therefore take `backward(dy, need_dx=False)`, which leaves it out and returns None.
+In training nobody asks for the gradient of the image, and it is costly. Layers that may read the data (convolutions,
+Linear, Chain, the models) therefore take `backward(dy, need_dx=False)`, which leaves it out and returns None.
 
-Models may know something of an image besides its pixels: its class, a map. `model(x, condition)`, `model.forward(x, condition)` and
-`model.start(..., condition)` pass it to all their layers by `layer.given(condition)`, before anything is computed; the layers that use it
-(`tinyar.layers.Conditional`) hold it until the next one comes.
+Models may know something of an image besides its pixels: its class, a map. `model(x, condition)`,
+`model.forward(x, condition)` and `model.start(..., condition)` pass it to all their layers by `layer.given(condition)`,
+before anything is computed; the layers that use it (`tinyar.layers.Conditional`) hold it until the next one comes.
 
-Some layers also learn without a gradient (a codebook by running means). Their arrays are in layer.state, which no optimizer
-touches; forward adds what it sees to layer.sums, which live and are reset with the gradients, and once a batch, after the
-optimizer, `layer.update()` moves the state by them. So it doesn't matter how a batch is cut up over threads. Before that,
-a model may have something to say of the batch besides its loss: `model.note()`, a few words for the progress bar.
+Some layers also learn without a gradient (a codebook by running means). Their arrays are in layer.state, which no
+optimizer touches; forward adds what it sees to layer.sums, which live and are reset with the gradients, and once a
+batch, after the optimizer, `layer.update()` moves the state by them. So it doesn't matter how a batch is cut up over
+threads. Before that, a model may have something to say of the batch besides its loss: `model.note()`, a few words
+for the progress bar.
 
-Arrays are channels-last: images (batch, height, width, channels), features of one pixel (batch, channels). `dx` is
-d loss / d x and has the shape of x, always. backward never writes into dy, nor forward into x: both may belong to others.
+Arrays are channels-last: images (batch, height, width, channels), features of one pixel (batch, channels).
+`dx` is d loss / d x and has the shape of x, always. backward never writes into dy, nor forward into x: both may
+belong to others.
 """
 
 import copy
@@ -38,13 +40,15 @@ from tinyar.backend import to_device, xp
 
 
 class Layer:
-    """Base of all layers: parameters, their gradients, states, the cache, and everything that walks over the tree of layers.
+    """Base of all layers: parameters, their gradients, states, the cache,
+    and everything that walks over the tree of layers.
 
-    A subclass fills `self.params` with `add_param` and sets its children as attributes (a Layer, or a list of Layers), all
-    in __init__; it writes `__call__`, `forward` and `backward`, and `step` if it is causal.
+    A subclass fills `self.params` with `add_param` and sets its children as attributes (a Layer, or a list of Layers),
+    all in __init__; it writes `__call__`, `forward` and `backward`, and `step` if it is causal.
     """
 
-    least_images = 2  # training batches are cut into pieces of at least this, if every thread gets one (tinyar.parallel)
+    # training batches are cut into pieces of at least this, if every thread gets one (tinyar.parallel)
+    least_images = 2
 
     def __init__(self):
         self.params = {}
@@ -91,7 +95,9 @@ class Layer:
         return cache
 
     def given(self, condition):
-        """Tell the tree what the next images are conditioned on: (batch, 1 or height, 1 or width, channels), or None for nothing."""
+        """Tell the tree what the next images are conditioned on:
+        (batch, 1 or height, 1 or width, channels), or None for nothing.
+        """
         for _, child in self.children():
             child.given(condition)
 
@@ -158,7 +164,9 @@ class Layer:
             child.update()
 
     def astype(self, dtype):
-        """Cast all parameters, gradients, states and sums to dtype, in place; returns the layer. Replicas made before don't follow."""
+        """Cast all parameters, gradients, states and sums to dtype, in place; returns the layer.
+        Replicas made before don't follow.
+        """
         for _, layer in self.layers():
             for arrays in (layer.params, layer.grads, layer.state, layer.sums):
                 for name in arrays:
@@ -166,7 +174,9 @@ class Layer:
         return self
 
     def replica(self):
-        """A twin that shares parameters and states but has gradients, sums, caches and memories of its own: one for each thread."""
+        """A twin that shares parameters and states but has gradients, sums, caches and memories of its own:
+        one for each thread.
+        """
         twin = copy.copy(self)
         twin.cache = None
         twin.params, twin.state = dict(self.params), dict(self.state)

@@ -18,10 +18,11 @@ def softmax_cross_entropy(logits, targets):
         forward     loss = mean of (log sum_k exp z_k) - z_y
         backward    dz_k = (softmax(z)_k - [k = y]) / n
 
-    logits (..., levels), targets (...) integers. The largest logit is subtracted first, so logits of +-10,000 are fine.
-    Returns (loss, dlogits): a scalar of the array library (float(loss) fetches it), and an array of the shape of logits.
-    Raises ValueError when the shapes don't belong together and, for targets on the host (NumPy arrays), when a target isn't in
-    0 .. levels - 1. Targets that lie on a GPU are taken as checked: looking at them would make the GPU wait.
+    logits (..., levels), targets (...) integers. The largest logit is subtracted first, so logits of +-10,000 are
+    fine. Returns (loss, dlogits): a scalar of the array library (float(loss) fetches it), and an array of the shape
+    of logits. Raises ValueError when the shapes don't belong together and, for targets on the host (NumPy arrays),
+    when a target isn't in 0 .. levels - 1. Targets that lie on a GPU are taken as checked: looking at them
+    would make the GPU wait.
     """
     levels = logits.shape[-1]
     targets = checked_targets(targets, logits.shape[:-1], levels).reshape(-1)
@@ -59,5 +60,7 @@ def checked_targets(targets, shape, levels):
 
 
 def bits_per_dim(nats_per_dim):
-    """Nats per dimension as bits per dimension: divide by ln 2. A dimension is a sub-pixel: height * width * channels of them."""
+    """Nats per dimension as bits per dimension: divide by ln 2. A dimension is a sub-pixel:
+    height * width * channels of them.
+    """
     return nats_per_dim / math.log(2)

@@ -15,7 +15,9 @@ def spoilt_array(model):
 
 
 def first_non_finite(model, images, condition=None):
-    """Say where infinities or NaNs begin: the first parameter that has them, or else the first layer whose output has them."""
+    """Say where infinities or NaNs begin: the first parameter that has them, or else the first layer
+    whose output has them.
+    """
     name = spoilt_array(model)
     if name:
         return f"parameter {name} isn't finite"

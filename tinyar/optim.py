@@ -1,8 +1,8 @@
 """From gradients to better parameters: Adam, RMSProp, learning-rate schedules, gradient clipping, averaging of weights.
 
-An optimizer walks over `model.parameters()` and keeps its state under the same dotted names; every update is in place, so
-that replicas, which share the parameters, see it. A schedule is a pure function of the number t = 1, 2, ... of the update, so
-there is nothing in it to save.
+An optimizer walks over `model.parameters()` and keeps its state under the same dotted names; every update is in
+place, so that replicas, which share the parameters, see it. A schedule is a pure function of the number
+t = 1, 2, ... of the update, so there is nothing in it to save.
 """
 
 import contextlib
@@ -12,7 +12,8 @@ from tinyar.backend import fuse, xp
 
 
 class Optimizer:
-    """What all optimizers have in common: a learning rate, the number t of updates, and running means, an array for each parameter.
+    """What all optimizers have in common: a learning rate, the number t of updates, and running means,
+    an array for each parameter.
 
     lr is a number, or a schedule: a function of t. means: the names of the means. A subclass writes `step`.
     Raises ValueError for a negative lr or eps.
@@ -38,7 +39,8 @@ class Optimizer:
         Raises ValueError for the state of another kind of optimizer, or of another model's.
         """
         if state.keys() != self.state().keys():
-            raise ValueError(f"{type(self).__name__}: expected a state of {', '.join(self.state())}, got one of {', '.join(state)}")
+            raise ValueError(f"{type(self).__name__}: expected a state of {', '.join(self.state())}, "
+                             f"got one of {', '.join(state)}")
         for mean, arrays in self.means.items():
             copy_arrays(state[mean], arrays)
         self.t = state["t"]
@@ -51,8 +53,8 @@ class Adam(Optimizer):
         m_hat = m / (1 - b1^t)             v_hat = v / (1 - b2^t)
         param <- param - lr m_hat / (sqrt(v_hat) + eps)
 
-    lr is a number, or a schedule: a function of t. eps stands outside the square root, after the bias correction, as in the
-    paper. Raises ValueError for betas outside [0, 1) or a negative lr or eps.
+    lr is a number, or a schedule: a function of t. eps stands outside the square root, after the bias correction,
+    as in the paper. Raises ValueError for betas outside [0, 1) or a negative lr or eps.
     """
 
     def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
@@ -81,14 +83,15 @@ def adam_update(param, grad, m, v, b1, new_m, b2, new_v, m_rate, v_scale, eps):
 
 
 class RMSProp(Optimizer):
-    """RMSProp (Tieleman & Hinton 2012, Coursera "Neural networks for machine learning", lecture 6e): what the PixelRNN paper used.
+    """RMSProp (Tieleman & Hinton 2012, Coursera "Neural networks for machine learning", lecture 6e):
+    what the PixelRNN paper used.
 
         v <- decay v + (1 - decay) g^2     param <- param - lr g / (sqrt(v) + eps)
 
-    Each gradient is divided by the root of the running mean of its square: Adam without m and without the bias correction, so that the
-    first step is lr / sqrt(1 - decay) long, 3.2 lr, and later ones about lr. The lecture has no eps; it keeps a gradient of 0 from
-    being divided by 0. lr is a number, or a schedule: a function of t. Raises ValueError for a decay outside [0, 1) or a negative
-    lr or eps.
+    Each gradient is divided by the root of the running mean of its square: Adam without m and without the bias
+    correction, so that the first step is lr / sqrt(1 - decay) long, 3.2 lr, and later ones about lr. The lecture has
+    no eps; it keeps a gradient of 0 from being divided by 0. lr is a number, or a schedule: a function of t. Raises
+    ValueError for a decay outside [0, 1) or a negative lr or eps.
     """
 
     def __init__(self, model, lr=1e-3, decay=0.9, eps=1e-8):
@@ -124,7 +127,8 @@ def exponential(lr, rate):
 
 
 def cosine(lr, total, warmup=0, minimum=0.0):
-    """A straight line up to lr over `warmup` updates, then half a cosine down to `minimum` at update `total`, and level from there.
+    """A straight line up to lr over `warmup` updates, then half a cosine down to `minimum` at update `total`,
+    and level from there.
 
     Raises ValueError unless 0 <= warmup < total.
     """
@@ -145,7 +149,8 @@ def global_norm(model):
 
 
 def clip_global_norm(model, limit):
-    """Scale all gradients by min(1, limit / norm), so that their common norm is at most `limit`; returns the norm before.
+    """Scale all gradients by min(1, limit / norm), so that their common norm is at most `limit`;
+    returns the norm before.
 
     A norm that isn't finite is returned and the gradients are left as they are. Raises ValueError unless limit > 0.
     """
@@ -163,8 +168,8 @@ class WeightAverage:
 
         average <- d average + (1 - d) param        d = min(decay, (1 + t) / (10 + t))
 
-    The average starts as the weights; d grows with t, so that an average over few updates isn't mostly the random start.
-    Train with the weights, evaluate and draw inside `with average.applied():`.
+    The average starts as the weights; d grows with t, so that an average over few updates isn't mostly the random
+    start. Train with the weights, evaluate and draw inside `with average.applied():`.
     """
 
     def __init__(self, model, decay=0.999):
@@ -206,7 +211,9 @@ class WeightAverage:
 
 
 def copy_arrays(source, target):
-    """Copy each array of the dict `source` into the array of that name in `target`, in place. Both must have the same names."""
+    """Copy each array of the dict `source` into the array of that name in `target`, in place.
+    Both must have the same names.
+    """
     if source.keys() != target.keys():
         raise ValueError(f"names differ: {sorted(source.keys() ^ target.keys())[:5]}")
     for name, array in target.items():

@@ -1,9 +1,9 @@
 """One batch on all cores: data parallelism over threads.
 
-NumPy lets go of Python's lock inside its kernels, so threads do run side by side. Each has a replica of the model: the same
-parameters, gradients of its own. The batch is cut into micro-batches, and thread t takes micro-batches t, t + threads, ...; at
-the end the gradients are added up, always in the same order. So results depend on the number of threads only through
-rounding, and are equal bit for bit when it is the same.
+NumPy lets go of Python's lock inside its kernels, so threads do run side by side. Each has a replica of the model:
+the same parameters, gradients of its own. The batch is cut into micro-batches, and thread t takes micro-batches t,
+t + threads, ...; at the end the gradients are added up, always in the same order. So results depend on the number
+of threads only through rounding, and are equal bit for bit when it is the same.
 
 Why micro-batches? Layers pass over their feature maps many times (multiply, add a bias, compare with 0, ...), and a
 pass over a map that lies in the core's cache is several times faster than one over main memory. The maps of a whole
@@ -28,7 +28,9 @@ GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy
 
 
 class Workers:
-    """A model and its replicas, one for each thread; use it as a context: `with Workers(model, threads) as workers:`."""
+    """A model and its replicas, one for each thread; use it as a context:
+    `with Workers(model, threads) as workers:`.
+    """
 
     def __init__(self, model, threads=None):
         self.threads = checked_threads(threads)
@@ -49,8 +51,8 @@ class Workers:
     def gradient(self, images, condition=None, inputs=None):
         """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
-        images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None for none;
-        inputs, if given, are what the network sees in the images' place (`tinyar.scheduled_sampling`).
+        images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None
+        for none; inputs, if given, are what the network sees in the images' place (`tinyar.scheduled_sampling`).
         """
         def work(replica, parts):
             replica.zero_grads()
@@ -68,7 +70,9 @@ class Workers:
         return total
 
     def measure(self, images, condition=None):
-        """The mean of model.score over the images' sub-pixels, without gradients: a Python float, the sum taken in float64."""
+        """The mean of model.score over the images' sub-pixels, without gradients: a Python float,
+        the sum taken in float64.
+        """
         def work(replica, parts):
             return [replica.score(x, *given) for x, given, _ in parts]
 
@@ -84,7 +88,8 @@ class Workers:
 
         def parts(thread):
             for i in cuts[thread::self.threads]:
-                part, given, seen = (None if array is None else to_device(array[i:i + size]) for array in (images, condition, inputs))
+                part, given, seen = (None if array is None else to_device(array[i:i + size])
+                                     for array in (images, condition, inputs))
                 yield part, [] if given is None else [given], seen
 
         if self.threads == 1:
@@ -93,7 +98,8 @@ class Workers:
 
 
 def micro_batch_size(model, images, threads):
-    """How many images at a time: two feature maps of the widest layer should fit into a core's cache, and no thread be idle.
+    """How many images at a time: two feature maps of the widest layer should fit into a core's cache,
+    and no thread be idle.
 
     A layer may ask for more. A GPU has other limits: as many as its memory holds, a training batch in one piece.
     """

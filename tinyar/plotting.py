@@ -1,8 +1,8 @@
 """Pictures: grids of images, loss curves, and films of images being drawn. (Of networks: receptive_fields.py.)
 
-Everything here takes NumPy arrays on the host and writes a file. Figures are made with matplotlib's `Figure` itself rather
-than through pyplot, which keeps figures alive in a global list and may want a display. A file is written under a
-temporary name and then renamed, so that there is never half a picture; folders that are missing are created.
+Everything here takes NumPy arrays on the host and writes a file. Figures are made with matplotlib's `Figure` itself
+rather than through pyplot, which keeps figures alive in a global list and may want a display. A file is written under
+a temporary name and then renamed, so that there is never half a picture; folders that are missing are created.
 
 Every `save_...` raises ValueError for arrays that don't fit or a name of another kind than .png (.gif for a film), and
 OSError, with the path in its message, where nothing can be written.
@@ -151,13 +151,16 @@ def save_curve(path, rows, unit="bits/dim"):
 
 
 def save_curves(path, curves, xlabel, ylabel):
-    """Write several curves in one picture, {title: (xs, ys)}, each in a colour and style of its own, the one that gets lowest first."""
+    """Write several curves in one picture, {title: (xs, ys)}, each in a colour and style of its own,
+    the one that gets lowest first.
+    """
     if not curves or not all(len(xs) == len(ys) >= 1 for xs, ys in curves.values()):
         raise ValueError("curves: expected at least one {title: (xs, ys)}, with as many xs as ys, at least one of each")
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel)
     styles = [(color, style) for style in ("o-", "s--") for color in SEVERAL]
-    for (title, (xs, ys)), (color, style) in zip(sorted(curves.items(), key=lambda item: min(item[1][1])), itertools.cycle(styles)):
+    for (title, (xs, ys)), (color, style) in zip(sorted(curves.items(), key=lambda item: min(item[1][1])),
+                                                 itertools.cycle(styles)):
         axes.plot(xs, ys, style, color=color, markersize=4, label=f"{title}: {min(ys):.4f}")
     axes.grid(color=PALE)
     axes.spines[["top", "right"]].set_visible(False)

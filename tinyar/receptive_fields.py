@@ -1,7 +1,8 @@
 """What a network sees: pictures of the masks of its convolutions, and of the pixels that an output depends on.
 
-Which pixels these are isn't read off the masks: `receptive_field` asks the model's own backward pass. A gradient is exactly
-0 where no path leads from a pixel to the output, so this picture is a proof of causality, and it shows the blind spot.
+Which pixels these are isn't read off the masks: `receptive_field` asks the model's own backward pass. A gradient
+is exactly 0 where no path leads from a pixel to the output, so this picture is a proof of causality, and it
+shows the blind spot.
 """
 
 import copy

@@ -26,8 +26,9 @@ class Progress:
 class Run:
     """A model, its optimizer and averaged weights, and the folder in which the run is kept.
 
-    model.npz has the best averaged weights so far: the file to draw with. training.npz has the latest weights and everything
-    else that resuming needs. model.npz is written first, so after a kill between the two the last epoch is just done again.
+    model.npz has the best averaged weights so far: the file to draw with. training.npz has the latest weights
+    and everything else that resuming needs. model.npz is written first, so after a kill between the two the last
+    epoch is just done again.
     """
 
     def __init__(self, model, optimizer, average, options, folder, save_every, about=None):
@@ -40,7 +41,9 @@ class Run:
         self.best = None  # a copy of the best weights, by name
 
     def open(self, resume):
-        """Make sure that the folder can be written to, and take up the run that lies there if it is to be resumed: True if so."""
+        """Make sure that the folder can be written to, and take up the run that lies there
+        if it is to be resumed: True if so.
+        """
         self.started = time.perf_counter()
         if self.folder is None:
             return False
@@ -55,7 +58,9 @@ class Run:
         return found
 
     def load(self, path):
-        """Take up the run saved at `path`. Raises CheckpointError, nothing changed, if it is of another model or options."""
+        """Take up the run saved at `path`. Raises CheckpointError, nothing changed,
+        if it is of another model or options.
+        """
         _, state = checkpoint.load(path)
         if "options" not in state:
             raise checkpoint.CheckpointError(f"{path}: holds a model, but no training run to go on with")
@@ -82,7 +87,9 @@ class Run:
             self.save()
 
     def save(self):
-        """Write training.npz, if there is a folder to write to; not if loss or weights aren't finite: the last good file stays."""
+        """Write training.npz, if there is a folder to write to; not if loss or weights aren't finite:
+        the last good file stays.
+        """
         self.progress.loss = float(self.progress.loss)
         if self.folder is not None and math.isfinite(self.progress.loss) and not spoilt_array(self.model):
             state = {"about": self.about, "options": self.options, "progress": asdict(self.progress),
@@ -95,7 +102,9 @@ class Run:
         return self.average.applied() if self.average else contextlib.nullcontext()
 
     def end_epoch(self, measure):
-        """Measure the averaged weights by measure() -> a figure or None, keep them if they are the best, save everything."""
+        """Measure the averaged weights by measure() -> a figure or None,
+        keep them if they are the best, save everything.
+        """
         at = self.progress
         with self.averaged():
             validation = measure()
@@ -106,7 +115,8 @@ class Run:
             if improved:
                 self.best = {name: array.copy() for name, array in self.model.arrays()}
                 if self.folder is not None:
-                    checkpoint.save(self.folder / "model.npz", self.model, {"about": self.about, "rows": self.history.rows})
+                    checkpoint.save(self.folder / "model.npz", self.model,
+                                    {"about": self.about, "rows": self.history.rows})
         self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds)
         self.save()
         if self.folder is not None:

@@ -1,14 +1,14 @@
 """Drawing images pixel by pixel, the same way for every autoregressive model.
 
-The slow way runs the whole network once for every pixel and throws all but one of its outputs away. But by causality the
-features of a pixel never change once the pixels before it are known, so each needs to be computed only once: `model.step`
-computes the features of one pixel in every layer, from what earlier steps remembered. The result is the same to rounding, the
-cost per pixel doesn't grow with the image, and the memory is a few rows of features (Ramachandran et al. 2017, arXiv
-1704.06001). The slow way stands in the tests, as the definition.
+The slow way runs the whole network once for every pixel and throws all but one of its outputs away. But by causality
+the features of a pixel never change once the pixels before it are known, so each needs to be computed only once:
+`model.step` computes the features of one pixel in every layer, from what earlier steps remembered. The result
+is the same to rounding, the cost per pixel doesn't grow with the image, and the memory is a few rows of features
+(Ramachandran et al. 2017, arXiv 1704.06001). The slow way stands in the tests, as the definition.
 
-Why draw at random rather than take the likeliest level of every pixel? The likeliest image isn't a typical one: on binary
-digits each pixel taken for itself is likeliest black, and so would be the whole image. Only draws have the distribution that the
-model learned; a temperature below 1 leans towards the likelier levels, at the price of variety.
+Why draw at random rather than take the likeliest level of every pixel? The likeliest image isn't a typical one:
+on binary digits each pixel taken for itself is likeliest black, and so would be the whole image. Only draws have the
+distribution that the model learned; a temperature below 1 leans towards the likelier levels, at the price of variety.
 """
 
 import numpy as np
@@ -17,23 +17,26 @@ from tqdm import tqdm
 from tinyar.backend import keep_freed_memory, one_blas_thread, to_device, to_host
 
 
-def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=None, mask=None, seed=0, progress=False, watch=None):
-    """Draw n images from an autoregressive model: integers (n, height, width, channels), levels 0 .. model.levels - 1, on the host.
+def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=None, mask=None,
+           seed=0, progress=False, watch=None):
+    """Draw n images from an autoregressive model: integers (n, height, width, channels),
+    levels 0 .. model.levels - 1, on the host.
 
     shape         (height, width) or (height, width, channels); any size, whatever the model was trained on
-    labels, maps  what a conditional model draws: one class for all images or (n,), -1 for none; maps (n, height, width, channels)
-                  (see AutoregressiveModel.condition)
+    labels, maps  what a conditional model draws: one class for all images or (n,), -1 for none;
+                  maps (n, height, width, channels) (see AutoregressiveModel.condition)
     temperature   divides the logits: 1 draws from the model, below 1 leans to likelier levels
-    known, mask   completion: where mask is 1 (or True) the pixel is taken from `known`, elsewhere it is drawn. Both broadcast
-                  against (n, height, width, channels). Pixels are drawn given the *earlier* ones only, so this is the exact
-                  conditional distribution just if every known pixel comes before every unknown one (an upper half, say);
-                  known pixels further down don't influence what is drawn above them.
+    known, mask   completion: where mask is 1 (or True) the pixel is taken from `known`, elsewhere it is drawn. Both
+                  broadcast against (n, height, width, channels). Pixels are drawn given the *earlier* ones only, so
+                  this is the exact conditional distribution just if every known pixel comes before every unknown one
+                  (an upper half, say); known pixels further down don't influence what is drawn above them.
     seed          equal seeds draw equal images: the random numbers depend neither on the mask nor on the backend
     progress      show a bar that counts rows
     watch         called as watch(row, col, images) after each pixel, with the images so far: for films of the drawing
                   (`tinyar.plotting.Film.watch`)
 
-    Raises ValueError for sizes, temperatures, masks or known levels that don't fit, TypeError for a model that isn't causal.
+    Raises ValueError for sizes, temperatures, masks or known levels that don't fit, TypeError for a model that
+    isn't causal.
     """
     height, width = checked_shape(model, n, shape)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -59,7 +62,9 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
 
 
 def draw_pixel(model, pixel, keep, at, uniforms, temperature):
-    """Fill in what isn't kept of one pixel of every image, in place, colour after colour; all arrays (batch, channels)."""
+    """Fill in what isn't kept of one pixel of every image, in place, colour after colour;
+    all arrays (batch, channels).
+    """
     for colors in model.color_passes:
         outputs = model.step(to_device(pixel), at)[:, colors]
         drawn = to_host(model.likelihood.sample(outputs, uniforms[:, colors], temperature))
@@ -70,14 +75,16 @@ def draw_pixel(model, pixel, keep, at, uniforms, temperature):
 def checked_shape(model, n, shape):
     """(height, width), or an error that says what is wrong with model, n or shape."""
     if not hasattr(model, "color_passes"):
-        raise TypeError(f"{type(model).__name__} isn't a model that images can be drawn from: it has no order of colours")
+        raise TypeError(f"{type(model).__name__} isn't a model that images can be drawn from: "
+                        "it has no order of colours")
     if not isinstance(n, (int, np.integer)) or n < 1:
         raise ValueError(f"n: expected a whole number of images of at least 1, got {n!r}")
     shape = tuple(shape) if np.iterable(shape) else (shape,)
     if len(shape) not in (2, 3) or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
         raise ValueError(f"shape: expected (height, width) or (height, width, channels), each at least 1, got {shape}")
     if len(shape) == 3 and shape[2] != model.image_channels:
-        raise ValueError(f"shape: {shape} has {shape[2]} channels, but the model draws images of {model.image_channels}")
+        raise ValueError(f"shape: {shape} has {shape[2]} channels, "
+                         f"but the model draws images of {model.image_channels}")
     return shape[:2]
 
 

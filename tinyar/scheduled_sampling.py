@@ -41,7 +41,9 @@ from tinyar.sampling import draw_pixel
 
 
 def linear(start=1.0, slope=1e-4, minimum=0.0):
-    """eps_i = max(minimum, start - slope i), never above 1. Raises ValueError unless 0 <= minimum < 1 and slope >= 0."""
+    """eps_i = max(minimum, start - slope i), never above 1.
+    Raises ValueError unless 0 <= minimum < 1 and slope >= 0.
+    """
     if not 0 <= minimum < 1 or slope < 0:
         raise ValueError(f"linear: expected 0 <= minimum < 1 and slope >= 0, got minimum={minimum}, slope={slope}")
     return lambda i: min(1.0, max(minimum, start - slope * i))
@@ -76,7 +78,8 @@ class ScheduledSampling:
         return [self.sequential, *(self.schedule(i) for i in (0, 10, 100, 1000, 10_000))]
 
     def inputs(self, model, images, condition, update, seed):
-        """The images (batch, height, width, channels), integers on the host, with draws in the place of some sub-pixels.
+        """The images (batch, height, width, channels), integers on the host,
+        with draws in the place of some sub-pixels.
 
         The coins and the draws are a function of (seed, update). With eps = 1 the images themselves come back.
         """

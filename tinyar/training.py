@@ -1,8 +1,9 @@
 """The training loop, the same for every model.
 
-For each batch: set the gradients to zero, go forward, take the loss, go backward (all four in `Workers.gradient`, spread
-over the cores), and let the optimizer step: see `train_epoch`. Around it `fit` measures held-out images after every epoch, keeps
-the best weights, stops early, and survives Ctrl-C and kill -9: a resumed run ends bit for bit like an unbroken one.
+For each batch: set the gradients to zero, go forward, take the loss, go backward (all four in `Workers.gradient`,
+spread over the cores), and let the optimizer step: see `train_epoch`. Around it `fit` measures held-out images after
+every epoch, keeps the best weights, stops early, and survives Ctrl-C and kill -9: a resumed run ends bit for bit
+like an unbroken one.
 
 The order of the images in an epoch is a function of (seed, epoch) alone, and a learning-rate schedule one of the
 number of updates, so neither has a state to save.
@@ -34,30 +35,32 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     """Train a model on its mean loss per sub-pixel; returns a History, in model.unit (bits per dimension for PixelCNN).
 
     train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
-                        `for_epoch` may draw them anew for each epoch, and whose labels or maps a conditional model needs
+                        `for_epoch` may draw them anew for each epoch, and whose labels or maps
+                        a conditional model needs
     lr                  a learning rate, or a schedule: a function of the update's number, 1, 2, ... (tinyar.optim)
     optimizer           Adam, RMSProp, or another class that is made from (model, lr)
     clip                limit of the global norm of the gradients, None for none
     average             decay of the averaged weights (tinyar.optim.WeightAverage), None for none
     patience            stop after so many epochs in a row that bring no better validation bits/dim, None for never
-    hide_labels         share of the training images, others in every epoch, whose class isn't told, so that a conditional model
-                        can do without one too
-    scheduled_sampling  a tinyar.scheduled_sampling.ScheduledSampling that mixes the model's own draws into its inputs; the training
-                        figure isn't a likelihood then, the validation figure is
+    hide_labels         share of the training images, others in every epoch, whose class isn't told, so that
+                        a conditional model can do without one too
+    scheduled_sampling  a tinyar.scheduled_sampling.ScheduledSampling that mixes the model's own draws into its inputs;
+                        the training figure isn't a likelihood then, the validation figure is
     threads             cores to use (default: TINYAR_THREADS, or all)
-    out                 folder for model.npz (the best weights so far), training.npz (all that resuming needs), history.csv
-                        and curve.png; None writes nothing
-    resume              go on with the run in `out`, or begin if there is none yet; `epochs` may be larger than before, if the
-                        schedule doesn't depend on it
+    out                 folder for model.npz (the best weights so far), training.npz (all that resuming needs),
+                        history.csv and curve.png; None writes nothing
+    resume              go on with the run in `out`, or begin if there is none yet; `epochs` may be larger than before,
+                        if the schedule doesn't depend on it
     save_every          updates between two savings within an epoch; each epoch's end saves too
     progress            show bars and a line an epoch
     about               a dict (of texts, numbers, lists) to keep in the files: which data, which options
 
-    At the end the model has the best (averaged) weights; without validation images, the last averaged ones. Ctrl-C ends the run
-    after the update at hand, saved, and the model has the latest weights; a second Ctrl-C ends it at once.
+    At the end the model has the best (averaged) weights; without validation images, the last averaged ones. Ctrl-C
+    ends the run after the update at hand, saved, and the model has the latest weights; a second Ctrl-C ends it at once.
 
-    Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume is False,
-    checkpoint.CheckpointError when it holds another run than this one, OSError when it can't be written, NonFiniteError.
+    Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume
+    is False, checkpoint.CheckpointError when it holds another run than this one, OSError when it can't be
+    written, NonFiniteError.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every),
                         ("patience", 1 if patience is None else patience)):
@@ -87,7 +90,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     if not all(0 <= rate < math.inf for rate in options["lr"]):
         raise ValueError(f"lr: expected a learning rate of at least 0, got {options['lr']}")
 
-    run = Run(model, optimizer(model, lr), None if average is None else WeightAverage(model, average), options, out, save_every, about)
+    run = Run(model, optimizer(model, lr), None if average is None else WeightAverage(model, average),
+              options, out, save_every, about)
     if not run.open(resume):
         model.prepare(draw_epoch(0))
     history = run.history
@@ -96,14 +100,15 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
             images = draw_epoch(run.progress.epoch - 1)
             with tqdm(desc=f"epoch {run.progress.epoch}/{epochs}", total=len(images), initial=run.progress.images,
                       unit=" images", disable=not progress) as bar:
-                train_epoch(run, workers, images, conditions.hiding(hide_labels, seed, run.progress.epoch), scheduled_sampling,
-                            interrupt, bar)
+                train_epoch(run, workers, images, conditions.hiding(hide_labels, seed, run.progress.epoch),
+                            scheduled_sampling, interrupt, bar)
             if run.progress.images == len(images):
                 spoilt = spoilt_array(model)
                 if spoilt:
-                    raise NonFiniteError(f"{spoilt} isn't finite any more after update {run.progress.updates}; {ADVICE}")
-                run.end_epoch(lambda: None if validation is None else
-                              model.figure(workers.measure(validation, validation_conditions.of(np.arange(len(validation))))))
+                    raise NonFiniteError(f"{spoilt} isn't finite any more "
+                                         f"after update {run.progress.updates}; {ADVICE}")
+                run.end_epoch(lambda: None if validation is None else model.figure(
+                    workers.measure(validation, validation_conditions.of(np.arange(len(validation))))))
                 if progress:
                     tqdm.write(describe(history.rows[-1], model.unit))
             if interrupt.asked:
@@ -148,7 +153,8 @@ def train_epoch(run, workers, images, conditions, scheduled_sampling, interrupt,
 
 
 def evaluate(model, images, threads=None):
-    """What images (N, height, width, channels) cost under the model, on average, in model.unit (bits/dim): a Python float.
+    """What images (N, height, width, channels) cost under the model, on average,
+    in model.unit (bits/dim): a Python float.
 
     A conditional model is told the labels and maps of a Split; of an array of images it is told no class.
     """
@@ -162,9 +168,11 @@ def evaluate(model, images, threads=None):
 def check_images(model, name, images):
     """Raise ValueError unless `images` are what the model is made for; named `name` in the message."""
     if not isinstance(images, np.ndarray) or images.dtype.kind not in "iu":
-        raise ValueError(f"{name}: expected a NumPy array of integers, got {getattr(images, 'dtype', type(images).__name__)}")
+        raise ValueError(f"{name}: expected a NumPy array of integers, "
+                         f"got {getattr(images, 'dtype', type(images).__name__)}")
     if images.ndim != 4 or images.size == 0 or images.shape[3] != model.image_channels:
-        raise ValueError(f"{name}: expected images (N, height, width, {model.image_channels}), got shape {images.shape}")
+        raise ValueError(f"{name}: expected images (N, height, width, {model.image_channels}), "
+                         f"got shape {images.shape}")
     if not 0 <= images.min() <= images.max() < model.levels:
         raise ValueError(f"{name}: expected levels 0 .. {model.levels - 1}, got {images.min()} .. {images.max()}")
     model(to_device(images[:1]))  # refuses a size that doesn't fit
@@ -183,7 +191,8 @@ def describe(row, unit):
 
 
 class Interrupt:
-    """A context in which the first Ctrl-C only sets `asked`, so that the loop can stop between two updates; a second one stops.
+    """A context in which the first Ctrl-C only sets `asked`, so that the loop can stop between two updates;
+    a second one stops.
 
     Signals reach the main thread alone, so elsewhere it does nothing.
     """

@@ -33,8 +33,8 @@ __all__ = ["load", "quantize", "to_grey", "draw_binary", "Dataset", "Split", "Da
 class Split:
     """Images (N, height, width, channels), uint8 levels, and their labels (N,), whole numbers from 0, or None.
 
-    `redraw`, where there is one, is a function of the epoch's number that draws the images anew. `maps`, where there are
-    any, (N, height, width, channels), are what a model conditioned on maps is told of each image.
+    `redraw`, where there is one, is a function of the epoch's number that draws the images anew. `maps`, where there
+    are any, (N, height, width, channels), are what a model conditioned on maps is told of each image.
     """
 
     images: np.ndarray

@@ -13,9 +13,10 @@ class Conditional(Layer):
     forward     y = x + c v                 x, y (batch, height, width, channels), v (condition channels, channels)
     backward    dx = dy,  dv = sum over pixels of c^T dy,  dc = dy v^T
 
-    The condition c, told by `given`, is (batch, height, width, condition channels), a map; or (batch, 1, 1, condition channels), the
-    same everywhere, and then dy is summed over the image first. A class is a one-hot vector, so that c v is the row of v that belongs to
-    it: a bias for each class. No class, all zeros, or no condition at all, adds nothing. No mask is needed: c holds no pixel of the image.
+    The condition c, told by `given`, is (batch, height, width, condition channels), a map; or (batch, 1, 1, condition
+    channels), the same everywhere, and then dy is summed over the image first. A class is a one-hot vector, so that
+    c v is the row of v that belongs to it: a bias for each class. No class, all zeros, or no condition at all, adds
+    nothing. No mask is needed: c holds no pixel of the image.
 
     v starts at 0, so that an untrained model ignores the condition. After backward, dc is in `condition_gradient`.
     """
@@ -57,7 +58,8 @@ class Conditional(Layer):
         return dy
 
     def start(self, batch, height, width):
-        self.shifts = None if self.condition is None else xp.broadcast_to(self.shift(), (batch, height, width, self.params["v"].shape[1]))
+        self.shifts = None if self.condition is None else xp.broadcast_to(
+            self.shift(), (batch, height, width, self.params["v"].shape[1]))
 
     def step(self, x, at):
         return x if self.shifts is None else x + self.shifts[:, at[0], at[1]]

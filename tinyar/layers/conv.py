@@ -1,7 +1,8 @@
 """The masked convolution, the one layer that makes an image model autoregressive.
 
-In raster order a pixel may depend on the rows above it and on the pixels to its left. A k x k kernel, m = (k - 1) / 2, whose
-tap (i, j) reads the input at (row + i - m, col + j - m), keeps this order if only these taps live (1), here for k = 5:
+In raster order a pixel may depend on the rows above it and on the pixels to its left. A k x k kernel,
+m = (k - 1) / 2, whose tap (i, j) reads the input at (row + i - m, col + j - m), keeps this order if only these taps
+live (1), here for k = 5:
 
     mask A   1 1 1 1 1      mask B   1 1 1 1 1
              1 1 1 1 1               1 1 1 1 1
@@ -9,9 +10,9 @@ tap (i, j) reads the input at (row + i - m, col + j - m), keeps this order if on
              0 0 0 0 0               0 0 0 0 0
              0 0 0 0 0               0 0 0 0 0
 
-The first layer, which reads the image, has mask A: it must not see the pixel that is to be predicted. All later layers have
-mask B: their input at a pixel already excludes that pixel. (van den Oord et al. 2016, "Pixel Recurrent Neural Networks",
-arXiv 1601.06759.) The paper multiplies a whole kernel by the mask; here a masked weight doesn't exist.
+The first layer, which reads the image, has mask A: it must not see the pixel that is to be predicted. All later layers
+have mask B: their input at a pixel already excludes that pixel. (van den Oord et al. 2016, "Pixel Recurrent Neural
+Networks", arXiv 1601.06759.) The paper multiplies a whole kernel by the mask; here a masked weight doesn't exist.
 """
 
 import numpy as np
@@ -24,30 +25,34 @@ from tinyar.layers.pointwise import Linear, as_rows, check_channels, check_image
 
 
 class MaskedConv2d(Layer):
-    """Convolution with an odd square kernel, stride 1, zeros around the image (the size stays), over its live taps alone.
+    """Convolution with an odd square kernel, stride 1, zeros around the image (the size stays),
+    over its live taps alone.
 
-    With x (batch, height, width, in), y (batch, height, width, out), and sums over live taps (i, j) and over pixels (r, c):
+    With x (batch, height, width, in), y (batch, height, width, out), and sums over live taps (i, j)
+    and over pixels (r, c):
 
     forward     y[r, c]  = b + sum_ij  x[r + i - m, c + j - m] w[i, j]
     backward    dx[r, c] = sum_ij  dy[r - i + m, c - j + m] w[i, j]^T
                 dw[i, j] = sum_rc  x[r, c]^T dy[r - i + m, c - j + m]
                 db       = sum_rc  dy[r, c]
 
-    Parameters: w (taps, in, out), the live taps in raster order; b (out). With `colors` > 1 the channels of x and of y are dealt
-    out to the colours (`group_slices`), and the centre tap lives from colour a to colour o only if a < o (mask A) or a <= o
-    (mask B): it isn't part of w then, but one block a colour, centre_o (visible inputs, outputs of the group). With `parts` > 1
-    the outputs are that many maps side by side, each dealt out by itself (the two halves of a gate, the four gates of an
-    LSTM), and a block is centre_o_part. The start is He normal, standard deviation sqrt(2 / live inputs of an output), biases 0.
+    Parameters: w (taps, in, out), the live taps in raster order; b (out). With `colors` > 1 the channels of x and
+    of y are dealt out to the colours (`group_slices`), and the centre tap lives from colour a to colour o only if
+    a < o (mask A) or a <= o (mask B): it isn't part of w then, but one block a colour, centre_o (visible inputs,
+    outputs of the group). With `parts` > 1 the outputs are that many maps side by side, each dealt out by itself
+    (the two halves of a gate, the four gates of an LSTM), and a block is centre_o_part. The start is He normal,
+    standard deviation sqrt(2 / live inputs of an output), biases 0.
 
-    How it is fast (`tinyar.layers.columns`). x is expanded along the width only: the k pixels around each column lie side by side
-    (batch, height + m, width, k * in), k copies instead of the usual k * k. Row i of the kernel is then one matrix product with
-    the expansion, i rows further down; the products of the m + 1 live rows add up to y. Backward does the same
-    with dy, expanded once: read upside down and back to front it gives dx, multiplied by x it gives dw. x is kept as it is.
+    How it is fast (`tinyar.layers.columns`). x is expanded along the width only: the k pixels around each column lie
+    side by side (batch, height + m, width, k * in), k copies instead of the usual k * k. Row i of the kernel is then
+    one matrix product with the expansion, i rows further down; the products of the m + 1 live rows add up to y.
+    Backward does the same with dy, expanded once: read upside down and back to front it gives dx, multiplied by x it
+    gives dw. x is kept as it is.
 
-    Drawing: the last m + 1 rows of inputs are kept in a ring, row r in slot r % (m + 1), with m zero columns on either side.
-    They lie so that the window of one pixel, k columns of m + 1 slots, is one contiguous piece: a step is a single matrix
-    product of the window with the live block of the kernel, its rows turned like the ring. Pixels of the window that aren't
-    known yet meet zeros of that block.
+    Drawing: the last m + 1 rows of inputs are kept in a ring, row r in slot r % (m + 1), with m zero columns on
+    either side. They lie so that the window of one pixel, k columns of m + 1 slots, is one contiguous piece: a step
+    is a single matrix product of the window with the live block of the kernel, its rows turned like the ring. Pixels
+    of the window that aren't known yet meet zeros of that block.
 
     Raises ValueError for an even kernel size, a mask type other than 'A' or 'B', or channels that don't fit.
     """
@@ -56,9 +61,11 @@ class MaskedConv2d(Layer):
         super().__init__()
         check_channels(self, in_channels, out_channels)
         if not isinstance(kernel_size, (int, np.integer)) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"MaskedConv2d: kernel_size must be odd and at least 1, so that it has a centre; got {kernel_size!r}")
+            raise ValueError("MaskedConv2d: kernel_size must be odd and at least 1, so that it has a centre; "
+                             f"got {kernel_size!r}")
         if mask_type not in ("A", "B"):
-            raise ValueError(f"MaskedConv2d: mask_type is 'A' (centre hidden) or 'B' (centre visible), got {mask_type!r}")
+            raise ValueError("MaskedConv2d: mask_type is 'A' (centre hidden) or 'B' (centre visible), "
+                             f"got {mask_type!r}")
         rng = rng or np.random.default_rng()
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, int(kernel_size)
         self.half = self.kernel_size // 2
@@ -79,13 +86,17 @@ class MaskedConv2d(Layer):
             self.add_param(name, rng.standard_normal((inputs.stop, outputs.stop - outputs.start)) * std)
 
     def kernel_rows(self, arrays):
-        """Yield (i, row i of the kernel) for the live rows, as views (taps in the row, in, out) of arrays["w"]; the last is shorter."""
+        """Yield (i, row i of the kernel) for the live rows, as views (taps in the row, in, out)
+        of arrays["w"]; the last is shorter.
+        """
         k = self.kernel_size
         for i in range(-(-self.taps // k)):
             yield i, arrays["w"][i * k:(i + 1) * k]
 
     def dense_kernel(self):
-        """The whole kernel (kernel, kernel, in, out), with zeros at the masked taps: to look at, and to compare with other code."""
+        """The whole kernel (kernel, kernel, in, out), with zeros at the masked taps:
+        to look at, and to compare with other code.
+        """
         k, m = self.kernel_size, self.half
         dense = xp.zeros((k * k, self.in_channels, self.out_channels), dtype=self.dtype)
         if self.taps:
@@ -141,7 +152,9 @@ class MaskedConv2d(Layer):
         return dx.reshape(x.shape)
 
     def backward_weights(self, x, dy):
-        """dw alone, for the layer that reads the data: with its few channels, expanding x is far cheaper than expanding dy."""
+        """dw alone, for the layer that reads the data: with its few channels,
+        expanding x is far cheaper than expanding dy.
+        """
         batch, height, width, _ = x.shape
         expanded = expand_width(x, self.columns, above=self.half)
         dy_pixels = dy.reshape(batch, height * width, -1)
@@ -171,14 +184,18 @@ class MaskedConv2d(Layer):
 
 
 def conv1x1(in_channels, out_channels, colors=1, rng=None, parts=1):
-    """The 1x1 convolution: a Linear layer, or with `colors` > 1 a MaskedConv2d of mask B, which keeps the order of the colours."""
+    """The 1x1 convolution: a Linear layer, or with `colors` > 1 a MaskedConv2d of mask B,
+    which keeps the order of the colours.
+    """
     if colors == 1:
         return Linear(in_channels, out_channels, rng)
     return MaskedConv2d(in_channels, out_channels, 1, "B", colors, rng, parts)
 
 
 def centre_blocks(in_channels, out_channels, mask_type, colors, parts):
-    """Yield (parameter name, visible inputs, outputs) for each colour, and part, whose outputs see something at the centre tap."""
+    """Yield (parameter name, visible inputs, outputs) for each colour, and part,
+    whose outputs see something at the centre tap.
+    """
     if out_channels % parts:
         raise ValueError(f"MaskedConv2d: {out_channels} output channels can't be cut into {parts} equal parts")
     size = out_channels // parts

@@ -3,7 +3,8 @@
 A single stack of masked convolutions never sees some pixels above to the right, its blind spot. Here the work is split:
 
     vertical v      at row r knows whole rows, up to and including row r (or row r - 1, see below), without any mask
-    horizontal h    knows the pixels to the left in its own row, and is told at every layer what v knows of the rows above
+    horizontal h    knows the pixels to the left in its own row, and is told at every layer
+                    what v knows of the rows above
 
 Information goes from v to h only: v looks to the right, so whatever it took from h would be known too early.
 (van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", arXiv 1606.05328.)
@@ -19,7 +20,8 @@ from tinyar.layers.shifted import ShiftedConv2d
 
 
 class GatedBlock(Layer):
-    """(v, h) -> (v', h'), each (batch, height, width, channels), with half-width m = (kernel_size - 1) / 2 and dilation d.
+    """(v, h) -> (v', h'), each (batch, height, width, channels),
+    with half-width m = (kernel_size - 1) / 2 and dilation d.
 
     forward     A_v = conv_v(v) + c V_v             rows -m d .. 0, columns -m d .. m d, in steps of d: 2 * channels
                 v'  = gate(A_v)                     tanh of the first half times sigmoid of the second
@@ -47,8 +49,8 @@ class GatedBlock(Layer):
     size or one below 3.
     """
 
-    def __init__(self, in_channels, channels, kernel_size, mask_type="B", dilation=1, shift=True, residual=True, last=False, colors=1,
-                 condition_channels=0, rng=None):
+    def __init__(self, in_channels, channels, kernel_size, mask_type="B", dilation=1, shift=True, residual=True,
+                 last=False, colors=1, condition_channels=0, rng=None):
         super().__init__()
         if kernel_size < 3 or kernel_size % 2 == 0:
             raise ValueError(f"GatedBlock: kernel_size must be odd and at least 3, got {kernel_size!r}")
@@ -102,7 +104,8 @@ class GatedBlock(Layer):
 
     def start(self, batch, height, width):
         super().start(batch, height, width)
-        self.link_row = self.link(xp.zeros((batch, width, 2 * self.channels), dtype=self.dtype))  # of the row above the image
+        self.link_row = self.link(  # of the row above the image
+            xp.zeros((batch, width, 2 * self.channels), dtype=self.dtype))
 
     def step_row(self, v, row):
         """v' (batch, width, channels) at a row, from v there; what h is told of it waits for the steps that follow."""
@@ -122,8 +125,11 @@ class GatedBlock(Layer):
 
 
 def horizontal_convolution(in_channels, out_channels, reach, dilation, mask_type, colors, parts, rng):
-    """A convolution along the row: columns -reach .. 0 in steps of the dilation, the last one left out or masked by colour."""
+    """A convolution along the row: columns -reach .. 0 in steps of the dilation,
+    the last one left out or masked by colour.
+    """
     if colors == 1:
-        return ShiftedConv2d(in_channels, out_channels, (0,), range(-reach, 1 if mask_type == "B" else 0, dilation), rng=rng)
+        return ShiftedConv2d(in_channels, out_channels, (0,),
+                             range(-reach, 1 if mask_type == "B" else 0, dilation), rng=rng)
     left = ShiftedConv2d(in_channels, out_channels, (0,), range(-reach, 0, dilation), bias=False, rng=rng)
     return Sum(left, MaskedConv2d(in_channels, out_channels, 1, mask_type, colors, rng, parts=parts))

@@ -17,8 +17,9 @@ class LayerNorm(Pointwise):
 
     x, y, xhat (..., channels); mu and s one for each pixel; every mean is over channels; gamma, beta (channels).
 
-    With `colors` > 1 the channels belong to R, G and B (see `group_slices`), and the mean over all of them would tell red what
-    green knows of the same pixel. So each group is normalised for itself; gamma and beta keep one entry a channel.
+    With `colors` > 1 the channels belong to R, G and B (see `group_slices`), and the mean over all of them would
+    tell red what green knows of the same pixel. So each group is normalised for itself; gamma and beta keep
+    one entry a channel.
     """
 
     def __init__(self, channels, colors=1, eps=1e-5):
@@ -65,7 +66,8 @@ class LayerNorm(Pointwise):
         self.grads["beta"] += sum_rows(dy_rows)
         dx = dy_rows * gamma  # u
         for group, inverse in zip(self.groups, scales):
-            mean = gamma[group] / len(gamma[group])  # the mean over channels of u = gamma dy, as a product with gamma / n
+            # the mean over channels of u = gamma dy, as a product with gamma / n
+            mean = gamma[group] / len(gamma[group])
             part = dx[:, group]
             part -= xp.matmul(dy_rows[:, group], mean)[:, None]
             part -= xhat[:, group] * xp.matmul(dy_xhat[:, group], mean)[:, None]

@@ -1,7 +1,7 @@
 """Layers that treat every pixel for itself: the linear map over channels (a 1x1 convolution), ReLU, ELU, and the gate.
 
-x is (..., channels): a feature map (batch, height, width, channels), or the features of one pixel (batch, channels). Nothing
-passes from pixel to pixel, so these layers are causal whatever the mask, and a step is the same formula.
+x is (..., channels): a feature map (batch, height, width, channels), or the features of one pixel (batch, channels).
+Nothing passes from pixel to pixel, so these layers are causal whatever the mask, and a step is the same formula.
 """
 
 import numpy as np
@@ -69,7 +69,8 @@ class ReLU(Pointwise):
 class ELU(Pointwise):
     """y = x where x > 0, exp(x) - 1 elsewhere (Clevert et al. 2016, arXiv 1511.07289), so dx = dy min(y + 1, 1).
 
-    Smooth at 0, and unlike ReLU it passes some gradient everywhere. dy / dx is 1 or exp(x) = y + 1: y is all that backward needs.
+    Smooth at 0, and unlike ReLU it passes some gradient everywhere. dy / dx is 1 or exp(x) = y + 1: y is all
+    that backward needs.
     """
 
     def __call__(self, x):
@@ -85,9 +86,11 @@ class ELU(Pointwise):
 
 
 class Gate(Pointwise):
-    """y = tanh(a) * sigmoid(b), with a the first half of the channels and b the second (van den Oord et al. 2016, arXiv 1606.05328).
+    """y = tanh(a) * sigmoid(b), with a the first half of the channels and b the second
+    (van den Oord et al. 2016, arXiv 1606.05328).
 
-    forward     t = tanh(a),  s = 1 / (1 + exp(-b)),  y = t s              x = [a, b] (..., 2 channels), y (..., channels)
+    forward     t = tanh(a),  s = 1 / (1 + exp(-b)),  y = t s              x = [a, b] (..., 2 channels),
+                                                                           y (..., channels)
     backward    da = dy s (1 - t^2),  db = dy t s (1 - s)
 
     sigmoid(b) = (1 + tanh(b / 2)) / 2, which can't overflow, and NumPy has a fast tanh. Raises ValueError for an odd
@@ -131,7 +134,9 @@ def as_rows(x):
 
 
 def sum_rows(rows):
-    """The sum over the first axis of a matrix (rows, channels), as a product with ones: BLAS adds faster than sum(axis=0)."""
+    """The sum over the first axis of a matrix (rows, channels), as a product with ones:
+    BLAS adds faster than sum(axis=0).
+    """
     return xp.matmul(xp.ones(len(rows), dtype=rows.dtype), rows)
 
 

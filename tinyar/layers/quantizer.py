@@ -44,9 +44,9 @@ class VectorQuantizer(Layer):
     (Started at N_k = 0, as is often done, it is thrown far away at once.) Where n_k = 0 for all k nothing moves.
 
     Codes start uniform, with mean square 1 / channels; it is better to begin with the encoder's vectors: `start_from`.
-    With revive_below > 0 every update ends by moving the codes whose N_k is below that share of the mean N_k (0.1: used a
-    tenth as much as if all were used alike) to vectors that this layer's forward saw last (not its replicas'): `revive`,
-    which waits for a GPU. N_k, state["counts"], is kept in both ways of learning; sums["counts"] is n_k.
+    With revive_below > 0 every update ends by moving the codes whose N_k is below that share of the mean N_k (0.1:
+    used a tenth as much as if all were used alike) to vectors that this layer's forward saw last (not its replicas'):
+    `revive`, which waits for a GPU. N_k, state["counts"], is kept in both ways of learning; sums["counts"] is n_k.
 
     Raises ValueError for arguments out of range, and for a z with other channels.
     """
@@ -187,9 +187,9 @@ class VectorQuantizer(Layer):
     def revive(self, z, below):
         """Put each code whose running count N_k is under `below` on a random vector of z (..., channels), N_k = below.
 
-        No more codes than there are vectors, those with the smallest counts first. N_k is in vectors a batch: if all are
-        used alike it is N / codes, and `below` should be well under that. The moments of Adam belong to the optimizer
-        and stay as they are.
+        No more codes than there are vectors, those with the smallest counts first. N_k is in vectors a batch: if
+        all are used alike it is N / codes, and `below` should be well under that. The moments of Adam belong to the
+        optimizer and stay as they are.
         """
         check_last_axis(self, z, self.channels)
         rows, counts = as_rows(z), to_host(self.state["counts"])

@@ -75,7 +75,9 @@ def by_gate(w):
 
 
 def by_gate_transposed(w):
-    """The same matrices transposed, (4, h, taps * h), and in memory too: BLAS is far faster with small ones that lie so."""
+    """The same matrices transposed, (4, h, taps * h), and in memory too:
+    BLAS is far faster with small ones that lie so.
+    """
     return xp.ascontiguousarray(by_gate(w).swapaxes(1, 2))
 
 

@@ -15,7 +15,8 @@ class Reshape(Layer):
 
     def __call__(self, x):
         if math.prod(x.shape[1:]) != math.prod(self.shape):
-            raise ValueError(f"Reshape: expected {math.prod(self.shape)} numbers an image, for shape {self.shape}, got shape {x.shape}")
+            raise ValueError(f"Reshape: expected {math.prod(self.shape)} numbers an image, for shape {self.shape}, "
+                             f"got shape {x.shape}")
         return x.reshape(len(x), *self.shape)
 
     def forward(self, x):

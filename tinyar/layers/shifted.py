@@ -1,7 +1,8 @@
 """The convolution whose kernel looks up, or to the left, but never on: without masks, for models of two streams.
 
-Where MaskedConv2d has a square kernel with dead taps, here the kernel is a rectangle of live taps, moved as a whole to where it may
-look (a "shifted" convolution). Rows are offsets -2, -1, 0, ... of which 0 is the pixel's own row, columns likewise. For k = 3:
+Where MaskedConv2d has a square kernel with dead taps, here the kernel is a rectangle of live taps, moved as a whole
+to where it may look (a "shifted" convolution). Rows are offsets -2, -1, 0, ... of which 0 is the pixel's own row,
+columns likewise. For k = 3:
 
     vertical stack of Gated PixelCNN     rows -1, 0    columns -1, 0, 1    the row above and the own, at full width
     horizontal stack, mask B             rows 0        columns -1, 0       the left neighbour and the pixel itself
@@ -19,7 +20,8 @@ from tinyar.layers.pointwise import as_rows, check_channels, check_images, sum_r
 
 
 class ShiftedConv2d(Layer):
-    """Convolution, stride 1, with a tap at every pair of a row offset and a column offset; zeros around the image (the size stays).
+    """Convolution, stride 1, with a tap at every pair of a row offset and a column offset;
+    zeros around the image (the size stays).
 
     With x (batch, height, width, in), y (batch, height, width, out), i over `rows`, j over `columns`:
 
@@ -29,12 +31,13 @@ class ShiftedConv2d(Layer):
                 db       = sum_rc  dy[r, c]
 
     Parameters: w (rows, columns, in, out), b (out), or none with bias=False. The start is normal, standard deviation
-    sqrt(1 / inputs of an output), as suits the gate behind it, which is nearly linear around 0. It is computed like MaskedConv2d:
-    x, or in backward dy, is expanded along the width, and each row of the kernel is one matrix product.
+    sqrt(1 / inputs of an output), as suits the gate behind it, which is nearly linear around 0. It is computed like
+    MaskedConv2d: x, or in backward dy, is expanded along the width, and each row of the kernel is one matrix product.
 
-    Drawing, pixel by pixel: `see` and `step`, if no tap lies on or after pixels of later steps, that is, if row 0 has no column
-    above 0. Row by row: `see_row` and `output_row`, for a stream that computes whole rows. Both remember as many rows as the
-    kernel is high. Raises ValueError for row offsets above 0, for offsets that don't increase in equal steps, and for bad channel counts.
+    Drawing, pixel by pixel: `see` and `step`, if no tap lies on or after pixels of later steps, that is, if row 0 has
+    no column above 0. Row by row: `see_row` and `output_row`, for a stream that computes whole rows. Both remember
+    as many rows as the kernel is high. Raises ValueError for row offsets above 0, for offsets that don't increase in
+    equal steps, and for bad channel counts.
     """
 
     def __init__(self, in_channels, out_channels, rows, columns, bias=True, rng=None):
@@ -42,7 +45,8 @@ class ShiftedConv2d(Layer):
         check_channels(self, in_channels, out_channels)
         self.rows, self.columns = checked_offsets("rows", rows), checked_offsets("columns", columns)
         if self.rows[-1] > 0:
-            raise ValueError(f"ShiftedConv2d: rows: offsets above 0 are rows below the pixel, which come later; got {rows}")
+            raise ValueError("ShiftedConv2d: rows: offsets above 0 are rows below the pixel, which come later; "
+                             f"got {rows}")
         rng = rng or np.random.default_rng()
         self.in_channels, self.out_channels = in_channels, out_channels
         shape = len(self.rows), len(self.columns), in_channels, out_channels
@@ -88,7 +92,9 @@ class ShiftedConv2d(Layer):
         return dx.reshape(x.shape)
 
     def backward_weights(self, x, dy):
-        """dw alone, for the layer that reads the data: with its few channels, expanding x is far cheaper than expanding dy."""
+        """dw alone, for the layer that reads the data: with its few channels,
+        expanding x is far cheaper than expanding dy.
+        """
         batch, height, width, _ = x.shape
         expanded = expand_width(x, self.columns, above=-self.rows[0])
         dy_pixels = dy.reshape(batch, height * width, -1)
@@ -114,7 +120,8 @@ class ShiftedConv2d(Layer):
     def step(self, x, at):
         row, col = at
         if self.rows[-1] == 0 and self.columns[-1] > 0:
-            raise TypeError("ShiftedConv2d: a kernel that looks to the right in its own row draws row by row, not pixel by pixel")
+            raise TypeError("ShiftedConv2d: a kernel that looks to the right in its own row draws row by row, "
+                            "not pixel by pixel")
         self.see(x, at)
         taps = [self.ring[:, self.slot(row + i), self.left + col + j] for i in self.rows for j in self.columns]
         return self.with_bias(xp.matmul(xp.concatenate(taps, axis=1), self.params["w"].reshape(-1, self.out_channels)))
@@ -126,7 +133,8 @@ class ShiftedConv2d(Layer):
     def output_row(self, row):
         """The outputs (batch, width, out) of a whole row, from the rows seen."""
         return self.with_bias(sum(
-            xp.matmul(windows(self.ring[:, self.slot(row + i)][:, None], self.columns, self.width)[:, 0], w.reshape(-1, self.out_channels))
+            xp.matmul(windows(self.ring[:, self.slot(row + i)][:, None], self.columns, self.width)[:, 0],
+                      w.reshape(-1, self.out_channels))
             for i, w in zip(self.rows, self.params["w"])))
 
     def with_bias(self, y):

@@ -2,10 +2,10 @@
 
     p(image | condition) = product over pixels i, in raster order, of p(x_i | x_1 ... x_(i-1), condition)
 
-and in colour each factor is split again, p(R | past) p(G | past, R) p(B | past, R, G). Every sub-pixel is one of `levels` values, by a
-softmax over as many logits. A model of this family is a network, `self.net`, from the scaled image to the logits of every
-sub-pixel, in which nothing depends on its own pixel or on later ones. In training all true pixels are known, so a single forward
-pass gives all factors. Drawing is sequential (`tinyar.sampling`).
+and in colour each factor is split again, p(R | past) p(G | past, R) p(B | past, R, G). Every sub-pixel is one of
+`levels` values, by a softmax over as many logits. A model of this family is a network, `self.net`, from the scaled
+image to the logits of every sub-pixel, in which nothing depends on its own pixel or on later ones. In training all
+true pixels are known, so a single forward pass gives all factors. Drawing is sequential (`tinyar.sampling`).
 """
 
 import numpy as np
@@ -21,19 +21,22 @@ NO_LABEL = -1  # the label of an image whose class isn't told
 
 
 class AutoregressiveModel(Layer):
-    """logits = net(2 x / (levels - 1) - 1), given a condition: the base of the models; a subclass builds self.net and self.config.
+    """logits = net(2 x / (levels - 1) - 1), given a condition: the base of the models;
+    a subclass builds self.net and self.config.
 
     x (batch, height, width, image_channels), integers 0 .. levels - 1, of any height and width;
-    logits (batch, height, width, image_channels, levels). backward returns the gradient by x as if its levels were real numbers.
+    logits (batch, height, width, image_channels, levels). backward returns the gradient by x as if its levels were
+    real numbers.
 
-    With `one_hot` the pixels are codes (`tinyar.codes`), numbers without an order: the network sees the one-hot vector of each, and
-    x may also be such vectors (..., levels) themselves, by which backward then returns the gradient.
+    With `one_hot` the pixels are codes (`tinyar.codes`), numbers without an order: the network sees the one-hot vector
+    of each, and x may also be such vectors (..., levels) themselves, by which backward then returns the gradient.
 
-    With `ordered_colors` (for more than one image channel) a colour of a pixel may depend on those before it in the order R, G, B;
-    without, all colours of a pixel are independent of each other, given the earlier pixels.
+    With `ordered_colors` (for more than one image channel) a colour of a pixel may depend on those before it in the
+    order R, G, B; without, all colours of a pixel are independent of each other, given the earlier pixels.
 
-    The condition is an array (batch, 1 or height, 1 or width, classes + map_channels), made by `condition`: the one-hot vector of a
-    class, and beside it a map. None, or zeros, say nothing of the image. Raises ValueError for options that don't fit together.
+    The condition is an array (batch, 1 or height, 1 or width, classes + map_channels), made by `condition`: the
+    one-hot vector of a class, and beside it a map. None, or zeros, say nothing of the image. Raises ValueError for
+    options that don't fit together.
     """
 
     published_options = {}
@@ -42,7 +45,8 @@ class AutoregressiveModel(Layer):
         super().__init__()
         name = type(self).__name__
         if one_hot and image_channels != 1:
-            raise ValueError(f"{name}: one_hot is for grids of codes, of one channel, got image_channels={image_channels}")
+            raise ValueError(f"{name}: one_hot is for grids of codes, of one channel, "
+                             f"got image_channels={image_channels}")
         for option, value in (("classes", classes), ("map_channels", map_channels)):
             if not isinstance(value, (int, np.integer)) or value < 0:
                 raise ValueError(f"{name}: {option} is a whole number of at least 0, got {value!r}")
@@ -52,18 +56,25 @@ class AutoregressiveModel(Layer):
         self.unit = "bits/code" if one_hot else "bits/dim"
         self.colors = image_channels if ordered_colors else 1
         # Which sub-pixels of a pixel are drawn from one step: each colour by itself, or all at once.
-        self.color_passes = [slice(c, c + 1) for c in range(self.colors)] if self.colors > 1 else [slice(0, image_channels)]
-        self.inputs, self.outputs = levels if one_hot else image_channels, image_channels * self.likelihood.outputs_per_subpixel
+        self.color_passes = ([slice(c, c + 1) for c in range(self.colors)] if self.colors > 1
+                             else [slice(0, image_channels)])
+        self.inputs, self.outputs = (levels if one_hot else image_channels,
+                                     image_channels * self.likelihood.outputs_per_subpixel)
 
     @classmethod
     def published(cls, name, **changes):
-        """A published configuration of the model by its name, with some options changed. Raises ValueError for another name."""
+        """A published configuration of the model by its name, with some options changed.
+        Raises ValueError for another name.
+        """
         if name not in cls.published_options:
-            raise ValueError(f"{cls.__name__}: no published configuration {name!r}; there are {', '.join(cls.published_options)}")
+            raise ValueError(f"{cls.__name__}: no published configuration {name!r}; "
+                             f"there are {', '.join(cls.published_options)}")
         return cls(**{**cls.published_options[name], **changes})
 
     def head(self, channels, widths, activation, rng):
-        """The last layers, a list: activation, 1x1 convolution for each of the widths, then activation, 1x1 to the logits."""
+        """The last layers, a list: activation, 1x1 convolution for each of the widths,
+        then activation, 1x1 to the logits.
+        """
         links, widths = [], [channels, *widths, self.outputs]
         for inputs, outputs in zip(widths, widths[1:]):
             links += [activation(), conv1x1(inputs, outputs, self.colors, rng)]
@@ -73,10 +84,11 @@ class AutoregressiveModel(Layer):
     # -- the condition -------------------------------------------------------------------------------------------------
 
     def condition(self, n, labels=None, maps=None):
-        """The condition of n images as the network takes it: float32 (n, 1 or height, 1 or width, condition_channels), on the host.
+        """The condition of n images as the network takes it:
+        float32 (n, 1 or height, 1 or width, condition_channels), on the host.
 
-        labels   one class for all, or (n,): whole numbers 0 .. classes - 1, or NO_LABEL = -1 for an image of an unknown class;
-                 None if none is known
+        labels   one class for all, or (n,): whole numbers 0 .. classes - 1, or NO_LABEL = -1 for an image of
+                 an unknown class; None if none is known
         maps     (n, height, width, map_channels), or (n, 1, 1, map_channels) for a vector
         Returns None for a model without conditions. Raises ValueError for what doesn't fit the model.
         """
@@ -92,25 +104,31 @@ class AutoregressiveModel(Layer):
         if self.map_channels:
             maps = np.asarray(maps, dtype=np.float32)
             if maps.ndim != 4 or maps.shape[0] != n or maps.shape[3] != self.map_channels:
-                raise ValueError(f"{name}: maps: expected shape ({n}, height, width, {self.map_channels}), got {maps.shape}")
+                raise ValueError(f"{name}: maps: expected shape ({n}, height, width, {self.map_channels}), "
+                                 f"got {maps.shape}")
             parts.append(maps)
         sides = maps.shape[1:3] if self.map_channels else (1, 1)
-        return np.concatenate([np.broadcast_to(part, (n, *sides, part.shape[3])) for part in parts], axis=3) if parts else None
+        return np.concatenate(
+            [np.broadcast_to(part, (n, *sides, part.shape[3])) for part in parts], axis=3) if parts else None
 
     def tell(self, condition, batch, height, width):
-        """Hand the condition of the next images to all layers. Raises ValueError if it isn't one of images of this size."""
+        """Hand the condition of the next images to all layers.
+        Raises ValueError if it isn't one of images of this size.
+        """
         if condition is not None:
             name, shape = type(self).__name__, condition.shape
             if len(shape) != 4 or shape[3] != self.condition_channels or not self.condition_channels:
-                raise ValueError(f"{name}: expected a condition (batch, 1 or height, 1 or width, {self.condition_channels}), "
-                                 f"got shape {shape}")
+                raise ValueError(f"{name}: expected a condition (batch, 1 or height, 1 or width, "
+                                 f"{self.condition_channels}), got shape {shape}")
             if shape[0] != batch or shape[1] not in (1, height) or shape[2] not in (1, width):
-                raise ValueError(f"{name}: the condition of {shape[0]} images, shape {shape}, doesn't fit {batch} images of "
-                                 f"{height} x {width}")
+                raise ValueError(f"{name}: the condition of {shape[0]} images, shape {shape}, "
+                                 f"doesn't fit {batch} images of {height} x {width}")
         self.given(condition)
 
     def condition_gradient(self):
-        """d loss / d condition, after a backward: the sum of what reached it in every layer. None if there was no condition."""
+        """d loss / d condition, after a backward: the sum of what reached it in every layer.
+        None if there was no condition.
+        """
         gradients = [layer.condition_gradient for _, layer in self.layers()
                      if isinstance(layer, Conditional) and layer.condition_gradient is not None]
         return sum(gradients) if gradients else None
@@ -135,7 +153,9 @@ class AutoregressiveModel(Layer):
         return dscaled * (2 / (self.levels - 1))
 
     def loss(self, logits, x, weight=1.0):
-        """The mean nats per sub-pixel of the images x, and its gradient by the logits; both times weight, x's share of a batch."""
+        """The mean nats per sub-pixel of the images x, and its gradient by the logits;
+        both times weight, x's share of a batch.
+        """
         loss, dlogits = self.likelihood.loss(logits, x)
         dlogits *= weight
         return loss * weight, dlogits
@@ -155,7 +175,9 @@ class AutoregressiveModel(Layer):
         super().start(batch, height, width)
 
     def step(self, x, at):
-        """The logits (batch, image_channels, levels) at one pixel; x (batch, image_channels), of which only earlier colours count."""
+        """The logits (batch, image_channels, levels) at one pixel; x (batch, image_channels),
+        of which only earlier colours count.
+        """
         return self.logits(self.net.step(self.scale(x), at))
 
     def see(self, x, at):
@@ -164,11 +186,14 @@ class AutoregressiveModel(Layer):
     # -- shapes --------------------------------------------------------------------------------------------------------
 
     def scale(self, x):
-        """Levels 0 .. levels - 1 as numbers from -1 to 1, so that the zeros around the image are a colour of their own; or one-hot."""
+        """Levels 0 .. levels - 1 as numbers from -1 to 1,
+        so that the zeros around the image are a colour of their own; or one-hot.
+        """
         if self.one_hot and x.shape[-1] == self.levels:
             return x.astype(self.dtype)
         if x.ndim not in (2, 4) or x.shape[-1] != self.image_channels:
-            raise ValueError(f"{type(self).__name__}: expected images (batch, height, width, {self.image_channels}), got shape {x.shape}")
+            raise ValueError(f"{type(self).__name__}: expected images (batch, height, width, {self.image_channels}), "
+                             f"got shape {x.shape}")
         if self.one_hot:
             return (x == xp.arange(self.levels)).astype(self.dtype)
         return x.astype(self.dtype) * (2 / (self.levels - 1)) - 1
@@ -179,7 +204,9 @@ class AutoregressiveModel(Layer):
 
 
 def start_small(layer):
-    """Start the weights of the layer that makes the logits at a tenth of their size: the first loss is near ln(levels) then."""
+    """Start the weights of the layer that makes the logits at a tenth of their size:
+    the first loss is near ln(levels) then.
+    """
     for param in layer.params.values():
         param *= 0.1
 
@@ -195,7 +222,8 @@ def checked_labels(n, labels, classes, name="labels"):
     """Labels as an array (n,), one label serving for all; or a ValueError that says what doesn't fit."""
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu" or labels.shape not in ((), (n,)):
-        raise ValueError(f"{name}: expected one whole number, or {n} of them, got shape {labels.shape} of {labels.dtype}")
+        raise ValueError(f"{name}: expected one whole number, or {n} of them, "
+                         f"got shape {labels.shape} of {labels.dtype}")
     labels = np.broadcast_to(labels.astype(np.int64), (n,))
     wrong = labels[(labels < NO_LABEL) | (labels >= classes)]
     if wrong.size:

@@ -5,8 +5,8 @@ Two streams of features go through the layers, one of the rows above and one of 
 ... (times their dilation) and M their sum, the output at (r, c) sees columns c - M .. c + M of the rows r - M - 1 .. r
 - 1 (r - M .. r - 1 with first="plain"), and columns c - M .. c - 1 of its own row.
 
-Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu 2016, "Conditional Image Generation with PixelCNN
-Decoders", arXiv 1606.05328.
+Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu 2016, "Conditional Image Generation with
+PixelCNN Decoders", arXiv 1606.05328.
 """
 
 import numpy as np
@@ -23,56 +23,69 @@ PUBLISHED = {
     "small": dict(levels=2, channels=64, first_kernel=7, kernel_size=3, dilations=(1,) * 7, head=(64,)),
     # University of Amsterdam, deep learning tutorial 12: 852,160 parameters, dead taps counted, of which 622,272 live.
     # Adam, 0.001 times 0.99 an epoch, batch 128, up to 150 epochs: 0.808 bits/dim on 8-bit MNIST.
-    "tutorial": dict(levels=256, channels=64, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2, 1, 4, 1, 2, 1), head=(),
-                     activation="elu"),
+    "tutorial": dict(levels=256, channels=64, first="plain", first_kernel=3, kernel_size=3,
+                     dilations=(1, 2, 1, 4, 1, 2, 1), head=(), activation="elu"),
     # The paper's network for ImageNet 32x32: 20 layers of 5x5, 384 channels.
-    "imagenet": dict(levels=256, image_channels=3, channels=384, first_kernel=5, kernel_size=5, dilations=(1,) * 19, head=(384,)),
+    "imagenet": dict(levels=256, image_channels=3, channels=384, first_kernel=5, kernel_size=5,
+                     dilations=(1,) * 19, head=(384,)),
 }
 
 
 class GatedPixelCNN(AutoregressiveModel):
-    """net: a first layer, gated blocks with residuals, one for each dilation, and a head of 1x1 convolutions on the horizontal stream.
+    """net: a first layer, gated blocks with residuals, one for each dilation, and a head of 1x1 convolutions
+    on the horizontal stream.
 
-        first="gated"   a GatedBlock of size first_kernel with mask A; the vertical stream, moved down a row, reaches the horizontal one
-        first="plain"   two convolutions without a gate: of rows above the pixel alone, and of pixels to its left; nothing is moved then
+        first="gated"   a GatedBlock of size first_kernel with mask A; the vertical stream, moved down a row,
+                        reaches the horizontal one
+        first="plain"   two convolutions without a gate: of rows above the pixel alone, and of pixels to its left;
+                        nothing is moved then
         head            activation, 1x1 for each width in `head`, then activation, 1x1 to image_channels * levels logits
 
-    activation is "relu" or "elu". classes and map_channels: the condition enters every gated block, both streams. The weights of the last
-    layer start at a tenth of the usual size, so that the first loss is near ln(levels). What x, logits and the other options are:
-    see AutoregressiveModel. GatedPixelCNN.published("tutorial", classes=10) is a published configuration with one option changed.
+    activation is "relu" or "elu". classes and map_channels: the condition enters every gated block, both streams.
+    The weights of the last layer start at a tenth of the usual size, so that the first loss is near ln(levels).
+    What x, logits and the other options are: see AutoregressiveModel. GatedPixelCNN.published("tutorial", classes=10)
+    is a published configuration with one option changed.
     """
 
     published_options = PUBLISHED
 
-    def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, first="gated", first_kernel=7, kernel_size=3,
-                 dilations=(1,) * 7, head=(64,), activation="relu", one_hot=False, classes=0, map_channels=0, seed=0):
+    def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, first="gated", first_kernel=7,
+                 kernel_size=3, dilations=(1,) * 7, head=(64,), activation="relu", one_hot=False, classes=0,
+                 map_channels=0, seed=0):
         super().__init__(levels, image_channels, ordered_colors, one_hot, classes, map_channels)
-        self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors, channels=channels, first=first,
-                           first_kernel=first_kernel, kernel_size=kernel_size, dilations=list(dilations), head=list(head),
-                           activation=activation, one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
+        self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors,
+                           channels=channels, first=first, first_kernel=first_kernel, kernel_size=kernel_size,
+                           dilations=list(dilations), head=list(head), activation=activation,
+                           one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
         check_kernel(self, "first_kernel")
         check_kernel(self, "kernel_size")
         for option, value, known in (("first", first, ("gated", "plain")), ("activation", activation, ("relu", "elu"))):
             if value not in known:
                 raise ValueError(f"GatedPixelCNN: {option} is {known[0]!r} or {known[1]!r}, got {value!r}")
-        if not all(isinstance(d, (int, np.integer)) and d >= 1 for d in dilations) or (first == "plain" and not dilations):
-            raise ValueError(f"GatedPixelCNN: dilations are whole numbers of at least 1, one for each block, got {dilations!r}")
+        if (not all(isinstance(d, (int, np.integer)) and d >= 1 for d in dilations)
+                or (first == "plain" and not dilations)):
+            raise ValueError("GatedPixelCNN: dilations are whole numbers of at least 1, one for each block, "
+                             f"got {dilations!r}")
         rng, colors = np.random.default_rng(seed), self.colors
         common = dict(colors=colors, condition_channels=self.condition_channels, rng=rng)
         if first == "plain":
             blocks = [PlainFirst(self.inputs, channels, first_kernel, colors, rng)]
         else:
-            blocks = [GatedBlock(self.inputs, channels, first_kernel, "A", residual=False, last=not dilations, **common)]
-        blocks += [GatedBlock(channels, channels, kernel_size, dilation=d, shift=first == "gated", last=i == len(dilations), **common)
+            blocks = [GatedBlock(self.inputs, channels, first_kernel, "A",
+                                 residual=False, last=not dilations, **common)]
+        blocks += [GatedBlock(channels, channels, kernel_size, dilation=d, shift=first == "gated",
+                              last=i == len(dilations), **common)
                    for i, d in enumerate(dilations, start=1)]
         last = self.head(channels, head, ReLU if activation == "relu" else ELU, rng)
         self.net = Chain(TwoStreams(blocks, shift=first == "gated"), *last)
 
 
 class PlainFirst(Layer):
-    """A first layer without a gate: v of the rows above the pixel, h of the pixels to its left; same interface as GatedBlock.
+    """A first layer without a gate: v of the rows above the pixel, h of the pixels to its left;
+    same interface as GatedBlock.
 
-        v' = conv(x), rows -m .. -1, columns -m .. m        h' = conv(x), row 0, columns -m .. -1        m = (kernel_size - 1) / 2
+        v' = conv(x), rows -m .. -1, columns -m .. m        h' = conv(x), row 0, columns -m .. -1
+        m = (kernel_size - 1) / 2
     """
 
     def __init__(self, in_channels, channels, kernel_size, colors=1, rng=None):
@@ -103,10 +116,11 @@ class PlainFirst(Layer):
 
 
 class TwoStreams(Layer):
-    """x -> h: blocks of two streams one after the other, both starting as the image x; what comes out is the horizontal stream.
+    """x -> h: blocks of two streams one after the other, both starting as the image x;
+    what comes out is the horizontal stream.
 
-    Drawing: the vertical stream of a row is computed whole, in all blocks, when the first pixel of the row is drawn, from the row
-    above. With `shift` (see GatedBlock) it is that of the row above, of which nothing is needed at row 0.
+    Drawing: the vertical stream of a row is computed whole, in all blocks, when the first pixel of the row is drawn,
+    from the row above. With `shift` (see GatedBlock) it is that of the row above, of which nothing is needed at row 0.
     """
 
     def __init__(self, blocks, shift):

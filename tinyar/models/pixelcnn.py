@@ -2,11 +2,13 @@
 
     p(image) = product over pixels i, in raster order, of p(x_i | x_1 ... x_(i-1))
 
-In training all true pixels are known, so a single forward pass gives all factors; the masks alone see to it that no factor sees its
-own pixel. What it shares with its relatives (levels, colours, conditions, drawing) is in `autoregressive.py`.
+In training all true pixels are known, so a single forward pass gives all factors; the masks alone see to it
+that no factor sees its own pixel. What it shares with its relatives (levels, colours, conditions, drawing) is
+in `autoregressive.py`.
 
-Source: van den Oord, Kalchbrenner, Kavukcuoglu 2016, "Pixel Recurrent Neural Networks", arXiv 1601.06759. A k x k network has a
-blind spot: pixels above and more than (k - 1) / 2 columns a row to the right are never seen (`examples/receptive_field.py`).
+Source: van den Oord, Kalchbrenner, Kavukcuoglu 2016, "Pixel Recurrent Neural Networks", arXiv 1601.06759.
+A k x k network has a blind spot: pixels above and more than (k - 1) / 2 columns a row to the right are never
+seen (`examples/receptive_field.py`).
 """
 
 import numpy as np
@@ -19,19 +21,24 @@ from tinyar.layers.pointwise import ReLU
 from tinyar.models.autoregressive import AutoregressiveModel
 
 PUBLISHED = {
-    # 7x7 blocks 64-32-32-64 with LayerNorm: 280,130 parameters with 5 blocks and 2 levels; 8 and 10 blocks were tried too.
+    # 7x7 blocks 64-32-32-64 with LayerNorm: 280,130 parameters with 5 blocks and 2 levels;
+    # 8 and 10 blocks were tried too.
     "report": dict(levels=2, channels=64, blocks=5, kernel_size=7, layer_norm=True, head=(64,)),
-    # The paper's CIFAR-10 network, 3x3 blocks 2h-h-h-2h with h = 128, 15 of them: 5,340,416 parameters if all taps are counted.
-    "paper": dict(levels=256, image_channels=3, channels=256, blocks=15, kernel_size=3, layer_norm=False, head=(1024, 1024)),
+    # The paper's CIFAR-10 network, 3x3 blocks 2h-h-h-2h with h = 128, 15 of them:
+    # 5,340,416 parameters if all taps are counted.
+    "paper": dict(levels=256, image_channels=3, channels=256, blocks=15, kernel_size=3,
+                  layer_norm=False, head=(1024, 1024)),
     # The same idea at the size of its MNIST networks, h = 16.
     "paper-mnist": dict(levels=2, channels=32, blocks=7, kernel_size=3, layer_norm=False, head=(32, 32)),
     # Berkeley CS294-158, homework 1: five plain 7x7 convolutions, no residuals.
-    "homework": dict(levels=2, channels=64, blocks=5, block="plain", kernel_size=7, layer_norm=False, residual=False, head=(64,)),
+    "homework": dict(levels=2, channels=64, blocks=5, block="plain", kernel_size=7,
+                     layer_norm=False, residual=False, head=(64,)),
 }
 
 
 class PixelCNN(AutoregressiveModel):
-    """net: one masked convolution of type A, residual blocks of masked convolutions of type B, and a head of 1x1 convolutions.
+    """net: one masked convolution of type A, residual blocks of masked convolutions of type B,
+    and a head of 1x1 convolutions.
 
         first      k1 x k1 convolution, mask A                      image channels -> channels
         block      [LayerNorm], then u + body(u); the body is
@@ -39,22 +46,25 @@ class PixelCNN(AutoregressiveModel):
           plain        ReLU, k x k mask B                           channels -> channels
         head       ReLU, 1x1 for each width in `head`, then ReLU, 1x1 to image_channels * levels logits
 
-    residual=False leaves out the "u +", layer_norm=False the LayerNorm. With ordered_colors the channels of every layer are dealt
-    out to the colours and masked in the order R, G, B. With classes or map_channels each k x k convolution is followed by a
-    bias that depends on the condition (`tinyar.layers.Conditional`). The weights of the last layer start at a tenth of the usual
-    size, so that the first loss is near ln(levels). What x, logits and the other options are: see AutoregressiveModel.
+    residual=False leaves out the "u +", layer_norm=False the LayerNorm. With ordered_colors the channels of every
+    layer are dealt out to the colours and masked in the order R, G, B. With classes or map_channels each k x k
+    convolution is followed by a bias that depends on the condition (`tinyar.layers.Conditional`). The weights of
+    the last layer start at a tenth of the usual size, so that the first loss is near ln(levels). What x, logits and
+    the other options are: see AutoregressiveModel.
 
     PixelCNN.published("report", blocks=8) is a published configuration with one option changed.
     """
 
     published_options = PUBLISHED
 
-    def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, blocks=5, block="bottleneck", first_kernel=7,
-                 kernel_size=7, layer_norm=True, residual=True, head=(64,), one_hot=False, classes=0, map_channels=0, seed=0):
+    def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, blocks=5, block="bottleneck",
+                 first_kernel=7, kernel_size=7, layer_norm=True, residual=True, head=(64,), one_hot=False, classes=0,
+                 map_channels=0, seed=0):
         super().__init__(levels, image_channels, ordered_colors, one_hot, classes, map_channels)
-        self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors, channels=channels,
-                           blocks=blocks, block=block, first_kernel=first_kernel, kernel_size=kernel_size, layer_norm=layer_norm,
-                           residual=residual, head=list(head), one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
+        self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors,
+                           channels=channels, blocks=blocks, block=block, first_kernel=first_kernel,
+                           kernel_size=kernel_size, layer_norm=layer_norm, residual=residual, head=list(head),
+                           one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
         if block not in ("bottleneck", "plain"):
             raise ValueError(f"PixelCNN: block is 'bottleneck' or 'plain', got {block!r}")
         if not isinstance(blocks, (int, np.integer)) or blocks < 0:
@@ -69,7 +79,8 @@ class PixelCNN(AutoregressiveModel):
             if block == "plain":
                 return Chain(ReLU(), *conv(channels, channels, kernel_size))
             half = channels // 2
-            down, wide, up = conv1x1(channels, half, colors, rng), conv(half, half, kernel_size), conv1x1(half, channels, colors, rng)
+            down, wide, up = (conv1x1(channels, half, colors, rng), conv(half, half, kernel_size),
+                              conv1x1(half, channels, colors, rng))
             return Chain(ReLU(), down, ReLU(), *wide, ReLU(), up)
 
         links = conv(self.inputs, channels, first_kernel, "A")
