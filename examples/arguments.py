@@ -1,4 +1,6 @@
-"""What the examples' command lines have in common: types that check, which data to train on, which run to go on with."""
+"""What the examples' command lines have in common:
+types that check, which data to train on, which run to go on with.
+"""
 
 import argparse
 import math
@@ -7,7 +9,8 @@ import pathlib
 from tinyar import checkpoint, data
 from tinyar.files import latest_run_folder, new_run_folder
 
-NOT_OF_A_RUN = ("data_dir", "threads", "out", "resume", "samples", "temperature", "gif")  # may differ when it is resumed
+NOT_OF_A_RUN = (  # may differ when it is resumed
+    "data_dir", "threads", "out", "resume", "samples", "temperature", "gif")
 
 
 def whole(text):

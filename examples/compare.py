@@ -1,12 +1,15 @@
 """Lesson: what do LayerNorm, residual connections, depth and the order of colours bring? One variant changed at a time.
 
-    python examples/compare.py --data mnist --levels 2      six variants of the report's network on black-and-white MNIST
-    python examples/compare.py --data cifar10 --levels 8    in colour there is a seventh: colours independent of each other
+    python examples/compare.py --data mnist --levels 2      six variants of the report's network
+                                                            on black-and-white MNIST
+    python examples/compare.py --data cifar10 --levels 8    in colour there is a seventh:
+                                                            colours independent of each other
     python examples/compare.py --out runs/compare-mnist     go on where it was broken off
 
-All variants get the same images in the same order, the same number of updates and the same learning rates; so this says what helps at a
-small budget, not where each would end. Writes to runs/compare-<data>/: a folder for each variant, curves.png with the validation curves of
-all, and table.csv: validation bits/dim after the first and the last epoch, parameters, seconds.
+All variants get the same images in the same order, the same number of updates and the same learning rates; so this
+says what helps at a small budget, not where each would end. Writes to runs/compare-<data>/: a folder for each
+variant, curves.png with the validation curves of all, and table.csv: validation bits/dim after the first and the last
+epoch, parameters, seconds.
 """
 
 import argparse
@@ -37,16 +40,20 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
     parser.add_argument("--channels", type=whole, default=32, help="features a pixel (32; the report has 64)")
-    parser.add_argument("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
-    parser.add_argument("--images", type=whole, help="training images, the first ones of the data (6400; 1297 for digits)")
+    parser.add_argument("--kernel-size", type=whole, default=7,
+                        help="odd; of the masked convolutions in the blocks (7)")
+    parser.add_argument("--images", type=whole,
+                        help="training images, the first ones of the data (6400; 1297 for digits)")
     parser.add_argument("--held-out", type=whole, default=1000, help="validation images (1000, or all)")
     parser.add_argument("--epochs", type=whole, help="5; 10 for digits")
     parser.add_argument("--batch-size", type=whole, help="64; 16 for digits")
-    parser.add_argument("--lr", type=positive, help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
+    parser.add_argument("--lr", type=positive,
+                        help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of the variants, by their names in quotes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
-    parser.add_argument("--out", help="folder to write to, or to go on in (default: runs/compare-<data>, or the next number if that is finished)")
+    parser.add_argument("--out", help="folder to write to, or to go on in "
+                                      "(default: runs/compare-<data>, or the next number if that is finished)")
     return parser.parse_args()
 
 
@@ -61,15 +68,16 @@ def chosen_variants(args, dataset):
 
 def train(name, changes, dataset, args, folder):
     """One variant: its history and its number of parameters."""
-    options = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels, kernel_size=args.kernel_size,
-                   seed=args.seed)
+    options = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels,
+                   kernel_size=args.kernel_size, seed=args.seed)
     model = models.PixelCNN(**{**options, **changes})
     images = dataset.train.images[:args.images]
     updates = args.epochs * -(-len(images) // args.batch_size)
     print(f"{name}: {model.count_parameters():,} parameters, {updates} updates")
-    history = training.fit(model, images, dataset.validation.images[:args.held_out], epochs=args.epochs, batch_size=args.batch_size,
-                           lr=cosine(args.lr, updates, warmup=min(100, updates // 10)), average=0.99, threads=args.threads,
-                           seed=args.seed, out=folder / name.replace(", ", "-").replace(" ", "-"), resume=True, progress=True)
+    history = training.fit(model, images, dataset.validation.images[:args.held_out], epochs=args.epochs,
+                           batch_size=args.batch_size, lr=cosine(args.lr, updates, warmup=min(100, updates // 10)),
+                           average=0.99, threads=args.threads, seed=args.seed,
+                           out=folder / name.replace(", ", "-").replace(" ", "-"), resume=True, progress=True)
     if history.interrupted:
         sys.exit(f"stopped and saved; go on with the same command and --out {folder}")
     return history, model.count_parameters()
@@ -89,8 +97,8 @@ def main():
     plotting.save_curves(folder / "curves.png", {
         name: ([row["updates"] for row in history.rows], [row["validation"] for row in history.rows])
         for name, history in histories.items()}, "updates", "validation bits/dim")
-    table = [(name, history.rows[0]["validation"], history.rows[-1]["validation"], parameters[name], history.rows[-1]["seconds"])
-             for name, history in histories.items()]
+    table = [(name, history.rows[0]["validation"], history.rows[-1]["validation"], parameters[name],
+              history.rows[-1]["seconds"]) for name, history in histories.items()]
     with atomic_write(folder / "table.csv") as path, open(path, "w", newline="") as file:
         csv.writer(file).writerows([("variant", "first epoch", "last epoch", "parameters", "seconds"), *table])
     print(f"\n{'validation bits/dim after':32} 1 epoch  {args.epochs} epochs  parameters  seconds")

@@ -4,10 +4,11 @@
     python examples/compare_models.py --data mnist --levels 2 --minutes 10 --parameters 100000
     python examples/compare_models.py --out runs/models-digits           go on where it was broken off
 
-Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN and Gated PixelCNN, each as wide as lets it have about the same number of parameters,
-each trained for the same time: whole epochs until it is over. All learn by Adam at the same rate, constant after 100 updates, and their averaged weights
-are measured, so that a longer training would only go on from here. Writes to runs/models-<data>/: a folder for each model,
-curves.png (held-out bits/dim against seconds), samples.png (a row of drawings of each), table.csv.
+Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN and Gated PixelCNN, each as wide as lets it have about the same
+number of parameters, each trained for the same time: whole epochs until it is over. All learn by Adam at the same
+rate, constant after 100 updates, and their averaged weights are measured, so that a longer training would only go on
+from here. Writes to runs/models-<data>/: a folder for each model, curves.png (held-out bits/dim against seconds),
+samples.png (a row of drawings of each), table.csv.
 """
 
 import argparse
@@ -29,7 +30,8 @@ MODELS = {  # how wide, and the options that follow from it
     "Row LSTM": (models.RowLSTM, lambda width: dict(hidden=width, layers=3, head=(2 * width,))),
     "Diagonal BiLSTM": (models.DiagonalBiLSTM, lambda width: dict(hidden=width, layers=3, head=(2 * width,))),
     "PixelCNN": (models.PixelCNN, lambda width: dict(channels=2 * width, blocks=5, kernel_size=5, head=(2 * width,))),
-    "Gated PixelCNN": (models.GatedPixelCNN, lambda width: dict(channels=width, first_kernel=5, dilations=(1, 2, 1, 2, 1), head=(2 * width,))),
+    "Gated PixelCNN": (models.GatedPixelCNN, lambda width: dict(
+        channels=width, first_kernel=5, dilations=(1, 2, 1, 2, 1), head=(2 * width,))),
 }
 
 
@@ -45,7 +47,8 @@ def parse_arguments():
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models, by their names in quotes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
-    parser.add_argument("--out", help="folder to write to, or to go on in (default: runs/models-<data>, or the next number if that is finished)")
+    parser.add_argument("--out", help="folder to write to, or to go on in "
+                                      "(default: runs/models-<data>, or the next number if that is finished)")
     return parser.parse_args()
 
 
@@ -64,9 +67,10 @@ def train(model, dataset, args, folder):
     """Whole epochs until the time is over: the run's history. Goes on with a run that was broken off."""
     epochs, seconds = 1, 0.0
     while seconds < 60 * args.minutes:
-        history = training.fit(model, dataset.train.images[:args.images], dataset.validation.images[:args.held_out], epochs=epochs,
-                               batch_size=args.batch_size, lr=lambda t: args.lr * min(1, t / 100), clip=1.0, threads=args.threads,
-                               average=0.995, seed=args.seed, out=folder, resume=True, progress=True)
+        history = training.fit(model, dataset.train.images[:args.images], dataset.validation.images[:args.held_out],
+                               epochs=epochs, batch_size=args.batch_size, lr=lambda t: args.lr * min(1, t / 100),
+                               clip=1.0, threads=args.threads, average=0.995, seed=args.seed, out=folder,
+                               resume=True, progress=True)
         if history.interrupted:
             sys.exit(f"stopped and saved; go on with the same command and --out {folder.parent}")
         epochs, seconds = len(history.rows) + 1, history.rows[-1]["seconds"]
@@ -104,8 +108,10 @@ def main():
         csv.writer(file).writerows([header, *table])
     print("\n" + "  ".join(f"{title:>16}" for title in header))
     for name, *figures in table:
-        print(f"{name:>16}  {figures[0]:16.4f}  {figures[1]:16,}  {figures[2]:16}  {figures[3]:16.1f}  {figures[4]:19.2f}")
-    print(f"wrote to {folder}: curves.png, samples.png (a row of each model, in this order), table.csv, and a folder for each model")
+        print(f"{name:>16}  {figures[0]:16.4f}  {figures[1]:16,}  {figures[2]:16}  "
+              f"{figures[3]:16.1f}  {figures[4]:19.2f}")
+    print(f"wrote to {folder}: curves.png, samples.png (a row of each model, in this order), table.csv, "
+          "and a folder for each model")
 
 
 if __name__ == "__main__":

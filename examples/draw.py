@@ -2,18 +2,21 @@
 
     python examples/draw.py runs/pixelcnn-digits                             64 images, from a run's folder
     python examples/draw.py runs/pixelcnn-digits/model.npz --temperature 0.8 --out calm.png     likelier, less varied
-    python examples/draw.py runs/gated-digits --label 3 8 --out film.gif     a row of 3s, one of 8s (trained with --classes)
+    python examples/draw.py runs/gated-digits --label 3 8 --out film.gif     a row of 3s, one of 8s
+                                                                             (trained with --classes)
     python examples/draw.py runs/pixelcnn-digits --complete                  lower halves of test images
-    python examples/draw.py runs/vqvae-digits                                codes from the prior, painted by the decoder
+    python examples/draw.py runs/vqvae-digits                                codes from the prior,
+                                                                             painted by the decoder
 
-Whatever the network, an autoregressive model draws pixel after pixel from p(pixel | earlier ones, class). Its logits may be divided
-by a temperature first: below 1 likely levels become likelier still. The image may have any size (--size), though the model
-knows just the one it has seen. A VQ-VAE draws its codes in the same way, from a prior, and one pass of its decoder paints them.
+Whatever the network, an autoregressive model draws pixel after pixel from p(pixel | earlier ones, class). Its logits
+may be divided by a temperature first: below 1 likely levels become likelier still. The image may have any size
+(--size), though the model knows just the one it has seen. A VQ-VAE draws its codes in the same way, from a prior, and
+one pass of its decoder paints them.
 
---complete shows the model only the upper rows of test images and draws the rest. Each row of the picture: the image, what was
-shown of it, and several completions. They differ, as they are draws from p(lower rows | upper rows); the upper ones come first
-in the raster order, so this conditional distribution is exact. (Given the left half it wouldn't be: a pixel is drawn before it
-could heed what is known of the rows below.)
+--complete shows the model only the upper rows of test images and draws the rest. Each row of the picture: the image,
+what was shown of it, and several completions. They differ, as they are draws from p(lower rows | upper rows); the
+upper ones come first in the raster order, so this conditional distribution is exact. (Given the left half it wouldn't
+be: a pixel is drawn before it could heed what is known of the rows below.)
 
 Writes one file, as a film if its name ends in .gif. Takes seconds for images of 8x8 or 28x28 pixels on two CPU cores.
 """
@@ -38,18 +41,23 @@ def parse_arguments():
     parser.add_argument("checkpoint", help="a model.npz or training.npz, or the folder of a run")
     parser.add_argument("prior", nargs="?", help="if the first is the checkpoint of a VQ-VAE: that of its prior")
     parser.add_argument("--n", type=whole, help="images to draw (64); of a model of classes, of each label (10)")
-    parser.add_argument("--size", type=whole, nargs=2, metavar=("HEIGHT", "WIDTH"), help="of the images (those of the training data)")
-    parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images (1)")
+    parser.add_argument("--size", type=whole, nargs=2, metavar=("HEIGHT", "WIDTH"),
+                        help="of the images (those of the training data)")
+    parser.add_argument("--temperature", type=positive, default=1.0,
+                        help="below 1 draws likelier, less varied images (1)")
     parser.add_argument("--seed", type=int, default=0, help="another number, other draws (0)")
-    parser.add_argument("--label", type=int, nargs="+", help="classes to draw, a row of images for each; -1 tells none (all there are)")
+    parser.add_argument("--label", type=int, nargs="+",
+                        help="classes to draw, a row of images for each; -1 tells none (all there are)")
     parser.add_argument("--complete", action="store_true", help="draw what is missing of test images")
     parser.add_argument("--known-rows", type=whole, help="with --complete: rows that the model is shown (half of them)")
     parser.add_argument("--images", type=whole, default=8, help="with --complete: test images (8)")
     parser.add_argument("--completions", type=whole, default=6, help="with --complete: completions of each (6)")
-    parser.add_argument("--columns", type=whole, help="images in a row of the picture (default: about as many as there are rows)")
+    parser.add_argument("--columns", type=whole,
+                        help="images in a row of the picture (default: about as many as there are rows)")
     parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
-    parser.add_argument("--out", type=pathlib.Path, help="file to write, .png or .gif (default: drawn.png or completions.png, "
-                                                         "beside the checkpoint)")
+    parser.add_argument("--out", type=pathlib.Path,
+                        help="file to write, .png or .gif "
+                             "(default: drawn.png or completions.png, beside the checkpoint)")
     args = parser.parse_args()
     if args.out and args.out.suffix.lower() not in (".png", ".gif"):
         parser.error(f"--out: expected a file name that ends in .png or .gif, got {str(args.out)!r}")
@@ -63,7 +71,8 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     (model, about), *prior = load(args)  # of a VQ-VAE: model is the autoencoder, and the prior draws
-    print(f"model: {', '.join(type(part).__name__ for part, _ in ((model, about), *prior))}, computed by {backend.name}")
+    print(f"model: {', '.join(type(part).__name__ for part, _ in ((model, about), *prior))}, "
+          f"computed by {backend.name}")
     if args.complete:
         n, shape, options, picture = completions(args, model, about)
     else:
@@ -87,7 +96,8 @@ def main():
         film.save(path)
     else:
         plotting.save_image(path, picture(images[0] if prior else images))
-    print(f"wrote: {path}" + (f" (each row: a test image, what was shown of it, {args.completions} completions)" if args.complete else ""))
+    print(f"wrote: {path}" + (f" (each row: a test image, what was shown of it, {args.completions} completions)"
+                              if args.complete else ""))
 
 
 # -- which model -------------------------------------------------------------------------------------------------------
@@ -103,9 +113,11 @@ def load(args):
     paths = [path / "model.npz" if path.is_dir() else path for path in paths]
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise FileNotFoundError(f"no file {missing[0]}: expected a checkpoint, model.npz or training.npz, or the folder of a run")
+        raise FileNotFoundError(f"no file {missing[0]}: expected a checkpoint, model.npz or training.npz, "
+                                "or the folder of a run")
     loaded = [(model, state.get("about", {})) for model, state in map(checkpoint.load, paths)]
-    kinds = [AUTOENCODER if isinstance(model, models.VQVAE) else PRIOR if model.one_hot else PIXELS for model, _ in loaded]
+    kinds = [AUTOENCODER if isinstance(model, models.VQVAE) else PRIOR if model.one_hot else PIXELS
+             for model, _ in loaded]
     if kinds not in ([PIXELS], [AUTOENCODER, PRIOR]):
         raise ValueError(f"{', '.join(map(str, paths))}: expected either {PIXELS}, or {AUTOENCODER} and then {PRIOR}, "
                          f"got {' and '.join(kinds)}")
@@ -149,8 +161,8 @@ def image_size(args, about):
 def completions(args, model, about):
     """Several completions of each of the first test images, which are of their own class unless a label is given."""
     if isinstance(model, models.VQVAE):
-        raise ValueError("--complete: a code of the upper rows has seen some of the lower ones, so what a VQ-VAE draws below them "
-                         "is no completion of what is shown; expected a model of pixels")
+        raise ValueError("--complete: a code of the upper rows has seen some of the lower ones, so what a VQ-VAE draws "
+                         "below them is no completion of what is shown; expected a model of pixels")
     if args.label and len(args.label) > 1:
         raise ValueError(f"--label: expected one label for all completions, got {len(args.label)}")
     dataset = load_again(about, args.data_dir)

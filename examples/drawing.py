@@ -8,7 +8,8 @@ A_ROW = 10  # images of a class in a row of the picture
 
 
 def add_drawing_arguments(parser, whole, positive):
-    parser.add_argument("--samples", type=whole, default=64, help="images to draw at the end (64); with --classes 10 of each class")
+    parser.add_argument("--samples", type=whole, default=64,
+                        help="images to draw at the end (64); with --classes 10 of each class")
     parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
     parser.add_argument("--gif", action="store_true", help="film the drawing")
 
@@ -23,8 +24,8 @@ def save_drawings(folder, model, dataset, args):
         labels, columns = np.repeat(np.arange(model.classes), A_ROW), A_ROW
         real = rows_of_classes(dataset, model.classes)
     film = plotting.Film(dataset.levels) if args.gif else None
-    samples = sampling.sample(model, len(real), dataset.image_shape, labels=labels, temperature=args.temperature, seed=args.seed,
-                              progress=True, watch=film.watch if film else None)
+    samples = sampling.sample(model, len(real), dataset.image_shape, labels=labels, temperature=args.temperature,
+                              seed=args.seed, progress=True, watch=film.watch if film else None)
     plotting.save_samples(folder / "samples.png", samples, real, dataset.levels, columns=columns)
     if film:
         film.save(folder / "drawing.gif")
@@ -32,7 +33,9 @@ def save_drawings(folder, model, dataset, args):
 
 
 def rows_of_classes(dataset, classes):
-    """A row of real images for each class: of the test images, or where a small dataset has none there, of the others."""
+    """A row of real images for each class:
+    of the test images, or where a small dataset has none there, of the others.
+    """
     rows = []
     for label in range(classes):
         of_class = [split.images[split.labels == label] for split in (dataset.test, dataset.validation, dataset.train)]

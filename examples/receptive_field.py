@@ -1,6 +1,7 @@
 """Lesson: what does a PixelCNN see? The masks, the blind spot that they leave, and what its relatives see.
 
-    python examples/receptive_field.py                             new 3x3 and 7x7 networks, and a gated one, side by side
+    python examples/receptive_field.py                             new 3x3 and 7x7 networks,
+                                                                   and a gated one, side by side
     python examples/receptive_field.py --kernel-size 3 --blocks 28               deep enough to reach the corners
     python examples/receptive_field.py --family                    PixelCNN, Row LSTM, Diagonal BiLSTM and a gated one
     python examples/receptive_field.py --checkpoint runs/pixelcnn-mnist/model.npz    a trained one
@@ -11,10 +12,10 @@ m = (k - 1) / 2 columns to the right. So the pixel a rows above and b columns to
 however deep the network: the blind spot. With 3x3 kernels it is a wedge of 45 degrees, with 7x7 of 18. (If the first
 layer alone has another half-width m1, the rule is b > m a + m1 - m.)
 
-Gated PixelCNN has a stream of features for the rows above, which looks left and right alike, and one for the own row: with
-enough depth it sees every earlier pixel. Recurrent networks see without end from their first layer on: the Row LSTM all
-rows above, but with the blind spot of PixelCNN; the Diagonal BiLSTM every earlier pixel but the last one of the row
-above.
+Gated PixelCNN has a stream of features for the rows above, which looks left and right alike, and one for the own row:
+with enough depth it sees every earlier pixel. Recurrent networks see without end from their first layer on: the Row
+LSTM all rows above, but with the blind spot of PixelCNN; the Diagonal BiLSTM every earlier pixel but the last one of
+the row above.
 
 What is seen is found without this rule: it is the gradient of one output by all pixels, as backward computes it, which
 is exactly 0 where no path leads. Untrained networks see the same pixels as trained ones, just with other weights.
@@ -79,9 +80,12 @@ def load_network(args):
 
 
 def new_networks(args):
-    """{title: network}: for each size a PixelCNN with the same kernel in all its layers, and a Gated PixelCNN of the first size."""
+    """{title: network}: for each size a PixelCNN with the same kernel in all its layers,
+    and a Gated PixelCNN of the first size.
+    """
     networks = {f"{k}x{k} kernels, {args.blocks} blocks":
-                models.PixelCNN(channels=32, blocks=args.blocks, first_kernel=k, kernel_size=k) for k in args.kernel_size}
+                models.PixelCNN(channels=32, blocks=args.blocks, first_kernel=k, kernel_size=k)
+                for k in args.kernel_size}
     k = args.kernel_size[0]
     networks[f"gated, {k}x{k}, {args.blocks} blocks"] = models.GatedPixelCNN(
         channels=16, first_kernel=k, kernel_size=k, dilations=(1,) * args.blocks)

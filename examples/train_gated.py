@@ -5,15 +5,16 @@
     python examples/train_gated.py --data mnist --levels 2 --channels 32 --classes    a row of drawings for each digit
     python examples/train_gated.py --resume                       go on with the latest run
 
-What to expect of each, in bits per dimension and minutes, stands in the README's table. Writes to runs/gated-<data>/: model.npz
-(the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
+What to expect of each, in bits per dimension and minutes, stands in the README's table. Writes to runs/gated-<data>/:
+model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
 """
 
 import argparse
 import math
 import sys
 
-from arguments import add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, positive, share, take_up, whole
+from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, positive,
+                       share, take_up, whole)
 from drawing import add_drawing_arguments, save_drawings
 
 from tinyar import backend, models, training
@@ -27,14 +28,18 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
     parser.add_argument("--channels", type=whole, default=64, help="features a pixel (64)")
-    parser.add_argument("--dilations", type=whole, nargs="+", default=[1, 2, 1, 4, 1, 2, 1], help="one for each block (1 2 1 4 1 2 1)")
+    parser.add_argument("--dilations", type=whole, nargs="+", default=[1, 2, 1, 4, 1, 2, 1],
+                        help="one for each block (1 2 1 4 1 2 1)")
     parser.add_argument("--kernel-size", type=whole, default=3, help="odd; of the convolutions in the blocks (3)")
-    parser.add_argument("--independent-colors", action="store_true", help="colours of a pixel know nothing of each other")
+    parser.add_argument("--independent-colors", action="store_true",
+                        help="colours of a pixel know nothing of each other")
     parser.add_argument("--classes", action="store_true", help="tell the network the class of each image")
-    parser.add_argument("--hide-labels", type=share, default=0.0, help="with --classes: share of images whose class isn't told (0)")
+    parser.add_argument("--hide-labels", type=share, default=0.0,
+                        help="with --classes: share of images whose class isn't told (0)")
     parser.add_argument("--epochs", type=whole, help="3; 7 for digits")
     parser.add_argument("--batch-size", type=whole, help="64; 16 for digits")
-    parser.add_argument("--lr", type=positive, help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
+    parser.add_argument("--lr", type=positive,
+                        help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
@@ -54,10 +59,10 @@ def main():
     dataset = load_data(args)
     fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
     folder = folder_for(args, f"gated-{dataset.name}", "training.npz")
-    model = models.GatedPixelCNN.published("tutorial", levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels,
-                                           kernel_size=args.kernel_size, dilations=args.dilations,
-                                           ordered_colors=not args.independent_colors,
-                                           classes=classes_of(dataset) if args.classes else 0, seed=args.seed)
+    model = models.GatedPixelCNN.published(
+        "tutorial", levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels,
+        kernel_size=args.kernel_size, dilations=args.dilations, ordered_colors=not args.independent_colors,
+        classes=classes_of(dataset) if args.classes else 0, seed=args.seed)
     print(f"data:  {dataset.description}")
     print(f"model: GatedPixelCNN, {model.count_parameters():,} parameters, computed by {backend.name}")
 
@@ -66,8 +71,8 @@ def main():
     updates = args.epochs * -(-len(dataset.train) // args.batch_size)
     history = training.fit(model, dataset.train, dataset.validation, epochs=args.epochs, batch_size=args.batch_size,
                            lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
-                           patience=args.patience, hide_labels=args.hide_labels, threads=args.threads, seed=args.seed, out=folder, resume=args.resume,
-                           progress=True, about=about)
+                           patience=args.patience, hide_labels=args.hide_labels, threads=args.threads,
+                           seed=args.seed, out=folder, resume=args.resume, progress=True, about=about)
     if history.interrupted:
         sys.exit(f"stopped and saved; go on with the same command and --resume --out {folder}")
     print(f"test:  {training.evaluate(model, dataset.test, args.threads):.4f} bits/dim on {len(dataset.test):,} images "

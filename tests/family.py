@@ -8,7 +8,8 @@ from tinyar.models import DiagonalBiLSTM, GatedPixelCNN, PixelCNN, PixelRNN, Row
 
 PLAIN = dict(channels=18, blocks=2, first_kernel=5, kernel_size=3, head=(12,), seed=1)
 GATED = dict(channels=9, first_kernel=5, kernel_size=3, dilations=(1, 2), head=(12,), seed=1)
-TUTORIAL = dict(channels=8, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(), activation="elu", seed=1)
+TUTORIAL = dict(channels=8, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(),
+                activation="elu", seed=1)
 NAIVE = dict(hidden=5, seed=1)
 LSTM = dict(hidden=5, layers=2, head=(12,), seed=1)
 
@@ -20,7 +21,8 @@ MODELS = {
     "PixelCNN, independent colours": lambda: PixelCNN(levels=2, image_channels=3, ordered_colors=False, **PLAIN),
     "PixelCNN, classes": lambda: PixelCNN(levels=2, classes=3, **PLAIN),
     "Gated": lambda: GatedPixelCNN(levels=3, **GATED),
-    "Gated, 5x5, one block": lambda: GatedPixelCNN(levels=2, **{**GATED, "kernel_size": 5, "first_kernel": 7, "dilations": (1,)}),
+    "Gated, 5x5, one block": lambda: GatedPixelCNN(
+        levels=2, **{**GATED, "kernel_size": 5, "first_kernel": 7, "dilations": (1,)}),
     "Gated, first plain": lambda: GatedPixelCNN(levels=2, **TUTORIAL),
     "Gated, ordered colours": lambda: GatedPixelCNN(levels=2, image_channels=3, **{**GATED, "channels": 10}),
     "Gated, first plain, ordered colours": lambda: GatedPixelCNN(levels=2, image_channels=3, **TUTORIAL),
@@ -55,7 +57,9 @@ def random_images(model, *shape, seed=0):
 
 
 def random_condition(model, n, height, width, seed=0):
-    """Labels, none among them, and maps for a model that takes them; (None, None, None) for others: condition, labels, maps."""
+    """Labels, none among them, and maps for a model that takes them; (None, None, None) for others:
+    condition, labels, maps.
+    """
     rng = np.random.default_rng(seed)
     labels = rng.integers(-1, model.classes, n) if model.classes else None
     maps = rng.standard_normal((n, height, width, model.map_channels)) if model.map_channels else None

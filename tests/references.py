@@ -11,8 +11,10 @@ from tinyar.layers.groups import group_slices
 def live(kernel_size, mask_type, colors, in_channels, out_channels):
     """The 0/1 mask (kernel, kernel, in, out), tap by tap, channel by channel."""
     m = kernel_size // 2
-    group_in = [color for color, group in enumerate(group_slices(in_channels, colors)) for _ in range(in_channels)[group]]
-    group_out = [color for color, group in enumerate(group_slices(out_channels, colors)) for _ in range(out_channels)[group]]
+    group_in = [color for color, group in enumerate(group_slices(in_channels, colors))
+                for _ in range(in_channels)[group]]
+    group_out = [color for color, group in enumerate(group_slices(out_channels, colors))
+                 for _ in range(out_channels)[group]]
     mask = np.zeros((kernel_size, kernel_size, in_channels, out_channels))
     for i, j, a, o in np.ndindex(mask.shape):
         before = i < m or (i == m and j < m)

@@ -1,4 +1,6 @@
-"""What is true of every autoregressive model: causality both ways, probabilities that sum to 1, step equal to forward, conditions."""
+"""What is true of every autoregressive model:
+causality both ways, probabilities that sum to 1, step equal to forward, conditions.
+"""
 
 import math
 
@@ -32,7 +34,9 @@ def test_any_size_of_image(name, height, width):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_causality_by_changing_every_subpixel(name):
-    """A changed sub-pixel changes nothing up to its own place in the order, bit for bit, and does change what must see it."""
+    """A changed sub-pixel changes nothing up to its own place in the order, bit for bit,
+    and does change what must see it.
+    """
     model, height, width = make(name), 5, 6
     x = random_images(model, 8, height, width)  # several, as a ReLU may hide a pixel in one of them
     condition = given(random_condition(model, 8, height, width)[0])
@@ -55,11 +59,13 @@ def test_causality_by_changing_every_subpixel(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_probabilities_of_all_images_sum_to_one(name):
     model = make(name)
-    height, width = (1, 3) if model.image_channels == 3 else (3, 3) if model.levels == 2 else (2, 4) if model.levels == 3 else (2, 3)
+    height, width = ((1, 3) if model.image_channels == 3 else (3, 3) if model.levels == 2 else
+                     (2, 4) if model.levels == 3 else (2, 3))
     images = references.all_images(height, width, model.image_channels, model.levels)
-    condition = model.condition(len(images), *([1] if model.classes else [None]),
-                                np.random.default_rng(0).standard_normal((1, height, width, 2)).repeat(len(images), axis=0)
-                                if model.map_channels else None)
+    condition = model.condition(
+        len(images), *([1] if model.classes else [None]),
+        np.random.default_rng(0).standard_normal((1, height, width, 2)).repeat(len(images), axis=0)
+        if model.map_channels else None)
     nats = to_host(model.likelihood.nats(model(to_device(images), *given(condition)), images)).sum(axis=(1, 2, 3))
     assert math.fsum(np.exp(-nats)) == pytest.approx(1, abs=1e-12)
 
@@ -157,7 +163,8 @@ def test_conditions_for_models_without_and_maps_of_another_size():
         sampling.sample(MODELS["Gated, classes and maps"](), 2, (4, 5), labels=1)
     with pytest.raises(ValueError, match=r"maps: expected shape \(2, height, width, 2\)"):
         sampling.sample(MODELS["Gated, classes and maps"](), 2, (4, 5), maps=np.zeros((2, 4, 5, 3)))
-    with pytest.raises(ValueError, match=r"expected a condition \(batch, 1 or height, 1 or width, 3\), got shape \(2, 3\)"):
+    with pytest.raises(ValueError,
+                       match=r"expected a condition \(batch, 1 or height, 1 or width, 3\), got shape \(2, 3\)"):
         MODELS["PixelCNN, classes"]()(xp.zeros((2, 4, 5, 1), dtype=int), xp.zeros((2, 3)))
     for wrong in (np.zeros((2, 3, 5, 2)), np.zeros((2, 4, 6, 2))):
         with pytest.raises(ValueError, match="condition of 2 images, .* doesn't fit"):

@@ -1,4 +1,6 @@
-"""Which array library is chosen, what is said when it can't be, fused functions, TF32, and how many threads share a batch."""
+"""Which array library is chosen, what is said when it can't be, fused functions, TF32,
+and how many threads share a batch.
+"""
 
 import os
 import pathlib
@@ -17,7 +19,8 @@ ON_STANDIN = {"TINYAR_BACKEND": "cupy", "PYTHONPATH": str(ROOT / "tests" / "stan
 
 def run_python(code, **variables):
     """Run code in the project's root; its standard output, the last line of its errors, and whether it failed."""
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **variables}, text=True, capture_output=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **variables},
+                         text=True, capture_output=True)
     return run.stdout.strip(), run.stderr.strip().rpartition("\n")[2], run.returncode != 0
 
 
@@ -98,8 +101,10 @@ def test_a_fused_function_computes_the_same_and_changes_arrays_in_place():
         a *= half
         return a * b, a - half
 
-    arrays = [[backend.to_device(np.array(values, dtype=np.float32)) for values in ([1, 2, 3], [4, 5, 6])] for _ in range(2)]
-    results = [function(*pair, 0.5) for function, pair in zip((halve_and_square, backend.fuse(halve_and_square)), arrays)]
+    arrays = [[backend.to_device(np.array(values, dtype=np.float32)) for values in ([1, 2, 3], [4, 5, 6])]
+              for _ in range(2)]
+    results = [function(*pair, 0.5)
+               for function, pair in zip((halve_and_square, backend.fuse(halve_and_square)), arrays)]
     assert all(array.dtype == np.float32 for array in results[1])
     for plain, fused in zip([*results[0], arrays[0][0]], [*results[1], arrays[1][0]]):
         assert backend.to_host(fused).tolist() == backend.to_host(plain).tolist()
@@ -121,7 +126,8 @@ def test_on_the_standin_numbers_meet_arrays_alone_in_a_fused_function():
 
 def test_on_the_standin_a_fused_function_takes_device_arrays_by_position_alone():
     for call, message in (("(a, b=0.5)", "unexpected keyword argument"), ("(np.ones(3), 0.5)", "Unsupported type")):
-        code = f"import numpy as np; from tinyar.backend import fuse, xp; a = xp.ones(3); fuse(lambda a, b: a * b){call}"
+        code = ("import numpy as np; from tinyar.backend import fuse, xp; a = xp.ones(3); "
+                f"fuse(lambda a, b: a * b){call}")
         _, error, failed = run_python(code, **ON_STANDIN)
         assert failed and message in error, error
 

@@ -48,8 +48,8 @@ def test_a_model_comes_back_as_it_was(tmp_path):
 
 
 def test_a_state_comes_back_exactly(tmp_path):
-    state = {"t": 3, "rows": [{"a": 0.1, "b": None}], "m": {"a.w": to_device(np.arange(3.0)), "b": np.ones(2, dtype=np.float32)},
-             "name": "x", "empty": {}}
+    state = {"t": 3, "rows": [{"a": 0.1, "b": None}],
+             "m": {"a.w": to_device(np.arange(3.0)), "b": np.ones(2, dtype=np.float32)}, "name": "x", "empty": {}}
     checkpoint.save(tmp_path / "c.npz", make(), state)
     _, loaded = checkpoint.load(tmp_path / "c.npz")
     assert {key: loaded[key] for key in ("t", "rows", "name", "empty")} == {key: state[key] for key in
@@ -104,8 +104,9 @@ def test_another_model_is_refused_and_left_alone(tmp_path):
 
 @pytest.mark.parametrize("changes, message", [
     (dict(version=99), "version 99, this tinyar reads version 1"), (dict(format="other"), "not a complete checkpoint"),
-    (dict(model="ResNet"), "holds a 'ResNet'"), (dict(model="os"), "holds a 'os'"), (dict(config={"levels": 1}), "2 to 256"),
-    (dict(config={"layers": 1}), "unexpected keyword"), ({"model__net.links.0.w": None}, "parameters differ"),
+    (dict(model="ResNet"), "holds a 'ResNet'"), (dict(model="os"), "holds a 'os'"),
+    (dict(config={"levels": 1}), "2 to 256"), (dict(config={"layers": 1}), "unexpected keyword"),
+    ({"model__net.links.0.w": None}, "parameters differ"),
     ({"model__net.links.0.w": np.zeros((1, 2))}, r"has shape \(1, 2\), expected"),
 ])
 def test_a_checkpoint_with_something_wrong_in_it_is_refused(tmp_path, changes, message):

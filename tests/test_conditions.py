@@ -1,4 +1,6 @@
-"""Training on labels and maps: they reach the model beside their own images, may be hidden, and are asked for when missing."""
+"""Training on labels and maps:
+they reach the model beside their own images, may be hidden, and are asked for when missing.
+"""
 
 import numpy as np
 import pytest
@@ -19,10 +21,12 @@ def stripes(n=60, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n)
     images = rng.integers(0, 2, (n, 4, 5, 1))
-    return Split(np.where(labels[:, None, None, None] == 2, images, labels[:, None, None, None]).astype(np.uint8), labels.astype(np.uint8))
+    return Split(np.where(labels[:, None, None, None] == 2, images, labels[:, None, None, None]).astype(np.uint8),
+                 labels.astype(np.uint8))
 
 
-@pytest.mark.parametrize("model", [GatedPixelCNN(**GATED), PixelCNN(channels=6, blocks=1, kernel_size=3, first_kernel=3, classes=3)])
+@pytest.mark.parametrize("model", [GatedPixelCNN(**GATED),
+                                   PixelCNN(channels=6, blocks=1, kernel_size=3, first_kernel=3, classes=3)])
 def test_a_model_learns_what_the_label_says(model):
     train, held_out = stripes(), stripes(40, seed=1)
     training.fit(model, train, held_out, **{**OPTIONS, "epochs": 40, "lr": 1e-2, "average": None})

@@ -12,7 +12,8 @@ import pickle
 import numpy as np
 import pytest
 
-from data_files import COLUMNS, amat, binary_rows, idx_images, save_pictures, some_images, tiny_mnist, tiny_source, write_files
+from data_files import (COLUMNS, amat, binary_rows, idx_images, save_pictures, some_images, tiny_mnist,
+                        tiny_source, write_files)
 from tinyar import data
 from tinyar.data import download, files, readers, sources
 

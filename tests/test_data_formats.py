@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_files import COLUMNS, amat, binary_rows, cifar, idx_images, idx_labels, some_colours, some_images, tiny_cifar, write_files
+from data_files import (COLUMNS, amat, binary_rows, cifar, idx_images, idx_labels, some_colours, some_images,
+                        tiny_cifar, write_files)
 from tinyar import data
 from tinyar.data import formats, readers
 

@@ -25,8 +25,8 @@ def run(script, *arguments, folder, data_folder="", expect=0):
     """Run an example without a network to hope for; returns (standard output, standard error)."""
     environment = {**os.environ, "TINYAR_DATA": str(data_folder), "XDG_CACHE_HOME": str(folder.parent / "cache"),
                    "https_proxy": "http://127.0.0.1:9"}
-    result = subprocess.run([sys.executable, "-W", "error", EXAMPLES / script, *map(str, arguments)], cwd=folder, env=environment,
-                            capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-W", "error", EXAMPLES / script, *map(str, arguments)], cwd=folder,
+                            env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == expect, result.stdout + result.stderr
     return result.stdout, result.stderr
 
@@ -34,8 +34,9 @@ def run(script, *arguments, folder, data_folder="", expect=0):
 def refused(script, *arguments, folder):
     """The last line that a refused call prints; nothing may be left behind, and no traceback shown."""
     before = sorted(folder.rglob("*"))
-    result = subprocess.run([sys.executable, EXAMPLES / script, *map(str, arguments)], cwd=folder, capture_output=True, text=True,
-                            timeout=60, env={**os.environ, "XDG_CACHE_HOME": str(folder.parent / "cache")})
+    result = subprocess.run([sys.executable, EXAMPLES / script, *map(str, arguments)], cwd=folder,
+                            capture_output=True, text=True, timeout=60,
+                            env={**os.environ, "XDG_CACHE_HOME": str(folder.parent / "cache")})
     assert result.returncode != 0 and "Traceback" not in result.stderr, result.stderr
     assert sorted(folder.rglob("*")) == before
     return result.stderr.strip().splitlines()[-1]
@@ -84,8 +85,8 @@ def test_without_blocks_it_is_a_single_convolution(tmp_path):
 def trained_gated(tmp_path_factory):
     """A folder in which a tiny Gated PixelCNN was trained on digits and their classes."""
     folder = tmp_path_factory.mktemp("trained_gated")
-    out, _ = run("train_gated.py", "--data", "digits", "--classes", "--hide-labels", "0.1", "--channels", "8", "--dilations", "1", "2",
-                 "--epochs", "1", "--threads", "2", folder=folder)
+    out, _ = run("train_gated.py", "--data", "digits", "--classes", "--hide-labels", "0.1", "--channels", "8",
+                 "--dilations", "1", "2", "--epochs", "1", "--threads", "2", folder=folder)
     return folder, out
 
 
@@ -97,14 +98,16 @@ def test_train_gated_draws_a_row_for_each_class(trained_gated):
     assert model.classes == 10 and state["about"]["image_shape"] == [8, 8, 1]
 
 
-VQVAE = ["--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1", "--prior-epochs", "1", "--samples", "4", "--threads", "2"]
+VQVAE = ["--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1", "--prior-epochs", "1",
+         "--samples", "4", "--threads", "2"]
 
 
 def test_train_vqvae_runs_both_stages_and_resumes(tmp_path):
     out, _ = run("train_vqvae.py", *VQVAE, folder=tmp_path)
     names = ["codes.npz", "codes.png", "reconstructions.png", "samples.png", "usage.png"]
     assert sorted(path.name for path in (tmp_path / "runs" / "vqvae-digits").iterdir() if path.is_file()) == names
-    assert "% of 8 in use, perplexity" in out and "nats per code" in out and "squared error / variance on 300 images" in out
+    assert ("% of 8 in use, perplexity" in out and "nats per code" in out
+            and "squared error / variance on 300 images" in out)
     again, _ = run("train_vqvae.py", *VQVAE, "--resume", folder=tmp_path)
     assert again.splitlines()[-2:] == out.splitlines()[-2:]
 
@@ -129,8 +132,10 @@ def test_train_vqvae_with_a_gated_prior_that_is_told_the_classes(trained_vqvae):
 def test_train_vqvae_pads_images_that_the_strides_do_not_divide(tmp_path):
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (18, 6, 7, 3), dtype=np.uint8)):
         matplotlib.image.imsave(tmp_path / f"{i}.png", pixels)
-    out, _ = run("train_vqvae.py", "--data", "folder", "--data-dir", tmp_path, "--size", "5", *VQVAE[2:], "--out", "run", folder=tmp_path)
-    assert "A stride of 2 doesn't divide 5x5" in out and "with a margin of level 0 to 6x6" in out and "on 3x3 codes" in out
+    out, _ = run("train_vqvae.py", "--data", "folder", "--data-dir", tmp_path, "--size", "5", *VQVAE[2:],
+                 "--out", "run", folder=tmp_path)
+    assert ("A stride of 2 doesn't divide 5x5" in out and "with a margin of level 0 to 6x6" in out
+            and "on 3x3 codes" in out)
     _, state = checkpoint.load(tmp_path / "run" / "autoencoder" / "model.npz")
     assert state["about"]["image_shape"] == [6, 6, 3]
 
@@ -145,8 +150,8 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (["--codes", "0"], "--codes: expected"), (["--widths", "8", "8", "8", "8"], "can't be halved 4 times"),
     (["--output", "gauss"], "'mse' or 'categorical'"), (["--learning", "magic"], "'gradient' or 'ema'"),
-    (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"), (["--prior", "best"], "invalid choice"),
-    (["--flat", "--classes"], "--flat trains none"),
+    (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"),
+    (["--prior", "best"], "invalid choice"), (["--flat", "--classes"], "--flat trains none"),
 ])
 def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
     assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)
@@ -161,7 +166,8 @@ def runs(tmp_path_factory, trained, trained_gated, trained_vqvae):
     for name, (origin, _) in (("pixelcnn", trained), ("gated", trained_gated), ("vqvae", trained_vqvae)):
         shutil.copytree(origin / "runs" / f"{name}-digits", folder / name)
     checkpoint.save(folder / "bare.npz", models.PixelCNN(17, channels=4, blocks=0))
-    checkpoint.save(folder / "other.npz", models.VQVAE(17, widths=(8,), codes=8, seed=1), {"about": {"image_shape": [8, 8, 1]}})
+    checkpoint.save(folder / "other.npz", models.VQVAE(17, widths=(8,), codes=8, seed=1),
+                    {"about": {"image_shape": [8, 8, 1]}})
     (folder / "text.npz").write_text("no checkpoint")
     return folder
 
@@ -210,14 +216,16 @@ def test_draw_from_a_vqvae(runs, draw, tmp_path):
     expected, _ = codes.generate(autoencoder, prior, state["about"], 20, (4, 4), labels=np.repeat([5, 2], 10))
     draw("vqvae", "--label", 5, 2, "--out", tmp_path / "folder.png")
     draw(*files, "--label", 5, 2, "--out", tmp_path / "files.png")
-    assert is_picture_of(tmp_path / "folder.png", expected, 17, columns=10) and is_picture_of(tmp_path / "files.png", expected, 17, columns=10)
+    assert (is_picture_of(tmp_path / "folder.png", expected, 17, columns=10)
+            and is_picture_of(tmp_path / "files.png", expected, 17, columns=10))
     draw("vqvae", "--n", 1, "--size", 6, 10, "--out", tmp_path / "wide.png")
     expected, _ = codes.generate(autoencoder, prior, state["about"], 10, (3, 5), labels=np.arange(10))
     assert is_picture_of(tmp_path / "wide.png", expected, 17, columns=1)
 
 
 @pytest.mark.parametrize("arguments, frames", [
-    (["pixelcnn", "--n", "5", "--size", "12", "11"], 67), (["vqvae", "--label", "1", "2", "--n", "9"], 16), (["gated", "--complete"], 64),
+    (["pixelcnn", "--n", "5", "--size", "12", "11"], 67), (["vqvae", "--label", "1", "2", "--n", "9"], 16),
+    (["gated", "--complete"], 64),
 ])
 def test_draw_a_film_that_ends_in_the_picture(draw, tmp_path, arguments, frames):
     for name in ("film.gif", "picture.png"):
@@ -230,11 +238,13 @@ def test_draw_a_film_that_ends_in_the_picture(draw, tmp_path, arguments, frames)
 
 def test_draw_completes_what_it_is_shown(runs, draw, tmp_path):
     images, labels = data.load("digits").test.images[:3], data.load("digits").test.labels[:3]
-    for name, options, rows, told in (("pixelcnn", [], 4, None), ("gated", [], 4, labels), ("gated", ["--label", 3, "--known-rows", 6], 6, [3] * 3)):
+    for name, options, rows, told in (("pixelcnn", [], 4, None), ("gated", [], 4, labels),
+                                      ("gated", ["--label", 3, "--known-rows", 6], 6, [3] * 3)):
         model, _ = checkpoint.load(runs / name / "model.npz")
         draw(name, "--complete", "--images", 3, "--completions", 2, *options, "--out", tmp_path / "picture.png")
         mask = (np.arange(8) < rows)[:, None, None]
-        drawn = sample(model, 6, (8, 8), labels=None if told is None else np.repeat(told, 2), known=images.repeat(2, axis=0), mask=mask)
+        drawn = sample(model, 6, (8, 8), labels=None if told is None else np.repeat(told, 2),
+                       known=images.repeat(2, axis=0), mask=mask)
         shown = [np.stack([image, image * mask, *drawn[2 * i:2 * i + 2]]) for i, image in enumerate(images)]
         assert is_picture_of(tmp_path / "picture.png", np.concatenate(shown), 17, columns=4)
 
@@ -250,14 +260,20 @@ def test_draw_from_the_command_line_writes_beside_the_checkpoint(trained):
 @pytest.mark.parametrize("arguments, message", [
     (["missing.npz"], "no file missing.npz"), (["."], "no file model.npz"), (["text.npz"], "not a complete checkpoint"),
     (["bare.npz"], "give --size HEIGHT WIDTH"), (["bare.npz", "--complete"], "doesn't say which data"),
-    (["pixelcnn", "--label", "3"], "not conditioned on classes"), (["gated", "--label", "10"], "labels: expected 0 .. 9, or -1 for none, got 10"),
-    (["vqvae/autoencoder"], "expected either a model of pixels, or the autoencoder of a VQ-VAE and then the prior of its codes, got the auto"),
-    (["vqvae/prior"], "got the prior of its codes"), (["vqvae/prior", "vqvae/autoencoder"], "got the prior of its codes and the autoencoder"),
-    (["other.npz", "vqvae/prior"], "codes of another autoencoder"), (["vqvae", "--size", "9", "8"], "expected multiples of 2"),
-    (["vqvae", "--complete"], "expected a model of pixels"), (["pixelcnn", "--complete", "--known-rows", "8"], "less than the images' 8 rows"),
-    (["gated", "--complete", "--label", "1", "2"], "expected one label"), (["pixelcnn", "--known-rows", "2"], "goes with --complete"),
-    (["pixelcnn", "--complete", "--n", "2"], "no --n"), (["pixelcnn", "--out", "picture.jpg"], "ends in .png or .gif"),
-    (["pixelcnn", "--out", "/dev/null/picture.png"], "can't write to the folder"), (["pixelcnn", "--temperature", "-1"], "--temperature: expected"),
+    (["pixelcnn", "--label", "3"], "not conditioned on classes"),
+    (["gated", "--label", "10"], "labels: expected 0 .. 9, or -1 for none, got 10"),
+    (["vqvae/autoencoder"],
+     "expected either a model of pixels, or the autoencoder of a VQ-VAE and then the prior of its codes, got the auto"),
+    (["vqvae/prior"], "got the prior of its codes"),
+    (["vqvae/prior", "vqvae/autoencoder"], "got the prior of its codes and the autoencoder"),
+    (["other.npz", "vqvae/prior"], "codes of another autoencoder"),
+    (["vqvae", "--size", "9", "8"], "expected multiples of 2"), (["vqvae", "--complete"], "expected a model of pixels"),
+    (["pixelcnn", "--complete", "--known-rows", "8"], "less than the images' 8 rows"),
+    (["gated", "--complete", "--label", "1", "2"], "expected one label"),
+    (["pixelcnn", "--known-rows", "2"], "goes with --complete"), (["pixelcnn", "--complete", "--n", "2"], "no --n"),
+    (["pixelcnn", "--out", "picture.jpg"], "ends in .png or .gif"),
+    (["pixelcnn", "--out", "/dev/null/picture.png"], "can't write to the folder"),
+    (["pixelcnn", "--temperature", "-1"], "--temperature: expected"),
 ])
 def test_bad_arguments_of_draw(runs, draw, capsys, arguments, message):
     before = sorted(runs.rglob("*"))
@@ -275,7 +291,8 @@ def test_draw_says_that_a_flat_vqvae_has_no_prior(draw, tmp_path):
 
 def test_without_data_named_and_no_network_it_trains_on_digits(tmp_path):
     out, _ = run("train_pixelcnn.py", *SMALL, folder=tmp_path, data_folder=tmp_path)
-    assert "MNIST is neither here nor to be had" in out and (tmp_path / "runs" / "pixelcnn-digits" / "samples.png").exists()
+    assert ("MNIST is neither here nor to be had" in out
+            and (tmp_path / "runs" / "pixelcnn-digits" / "samples.png").exists())
 
 
 def test_mnist_asked_for_and_not_to_be_had_is_an_error_that_says_how_to_get_it(tmp_path):
@@ -307,23 +324,32 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     (["--data", "cifar11"], "unknown dataset 'cifar11': expected one of digits, mnist"),
     (["--data", "digits", "--levels", "1"], "levels=1"), (["--data", "digits", "--levels", "257"], "levels=257"),
-    (["--data", "digits", "--levels", "two"], "invalid int value"), (["--data", "digits", "--binarize", "maybe"], "binarize='maybe'"),
-    (["--data", "digits", "--kernel-size", "4"], "must be odd"), (["--data", "digits", "--epochs", "0"], "--epochs: expected"),
-    (["--data", "digits", "--batch-size", "0"], "--batch-size: expected"), (["--data", "digits", "--threads", "0"], "threads"),
-    (["--data", "digits", "--lr", "-1"], "--lr: expected a number above 0"), (["--data", "digits", "--channels", "0"], "--channels: expected"), (["--data", "digits", "--blocks", "-1"], "blocks"),
-    (["--data", "digits", "--samples", "0"], "--samples"), (["--data", "digits", "--temperature", "0"], "--temperature"),
-    (["--data", "mnist", "--data-dir", "nowhere"], "nowhere"), (["--data-dir", "nowhere"], "nowhere"), (["--data", "digits", "--resume"], "nothing to resume"),
-    (["--data", "digits", "--out", "/dev/null/run"], "can't write to the folder"), (["--colour"], "unrecognized arguments"),
+    (["--data", "digits", "--levels", "two"], "invalid int value"),
+    (["--data", "digits", "--binarize", "maybe"], "binarize='maybe'"),
+    (["--data", "digits", "--kernel-size", "4"], "must be odd"),
+    (["--data", "digits", "--epochs", "0"], "--epochs: expected"),
+    (["--data", "digits", "--batch-size", "0"], "--batch-size: expected"),
+    (["--data", "digits", "--threads", "0"], "threads"),
+    (["--data", "digits", "--lr", "-1"], "--lr: expected a number above 0"),
+    (["--data", "digits", "--channels", "0"], "--channels: expected"),
+    (["--data", "digits", "--blocks", "-1"], "blocks"), (["--data", "digits", "--samples", "0"], "--samples"),
+    (["--data", "digits", "--temperature", "0"], "--temperature"),
+    (["--data", "mnist", "--data-dir", "nowhere"], "nowhere"), (["--data-dir", "nowhere"], "nowhere"),
+    (["--data", "digits", "--resume"], "nothing to resume"),
+    (["--data", "digits", "--out", "/dev/null/run"], "can't write to the folder"),
+    (["--colour"], "unrecognized arguments"),
 ])
 def test_bad_arguments_of_train_pixelcnn(tmp_path, arguments, message):
     assert message in refused("train_pixelcnn.py", *arguments, folder=tmp_path)
 
 
-@pytest.mark.skipif(not os.environ.get("TINYAR_DATA"), reason="needs the real MNIST files: set TINYAR_DATA to their folder")
+@pytest.mark.skipif(not os.environ.get("TINYAR_DATA"),
+                    reason="needs the real MNIST files: set TINYAR_DATA to their folder")
 def test_it_trains_on_the_real_mnist(tmp_path):
     """A small network on 2,000 of the real images: seconds, and well below what a constant guess costs."""
     dataset = data.load("mnist", levels=2, download=False)
     assert dataset.train.images.shape == (50_000, 28, 28, 1) and dataset.test.images.shape == (10_000, 28, 28, 1)
     model = models.PixelCNN(levels=2, channels=16, blocks=1, kernel_size=3)
-    history = training.fit(model, dataset.train.images[:2000], dataset.validation.images[:500], epochs=1, out=tmp_path, lr=1e-2)
+    history = training.fit(model, dataset.train.images[:2000], dataset.validation.images[:500],
+                           epochs=1, out=tmp_path, lr=1e-2)
     assert history.best < 0.35  # a constant guess of the share of white pixels costs 0.55

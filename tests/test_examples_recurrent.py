@@ -12,7 +12,8 @@ SMALL = ["--data", "digits", "--images", "24", "--epochs", "1", "--hidden", "4",
 
 
 @pytest.mark.parametrize("model, arguments", [
-    ("naive", ["--scheduled-sampling", "linear", "--clip", "1"]), ("row", ["--optimizer", "rmsprop"]), ("diagonal", ["--classes"])])
+    ("naive", ["--scheduled-sampling", "linear", "--clip", "1"]),
+    ("row", ["--optimizer", "rmsprop"]), ("diagonal", ["--classes"])])
 def test_train_pixelrnn(tmp_path, model, arguments):
     folder = tmp_path / "work"
     folder.mkdir()
@@ -28,25 +29,27 @@ def test_train_pixelrnn(tmp_path, model, arguments):
 def test_compare_trains_variants_and_goes_on_where_it_was(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()
-    arguments = ["compare.py", "--data", "digits", "--images", "24", "--held-out", "10", "--epochs", "2", "--channels", "6",
-                 "--kernel-size", "3", "--out", "both"]
+    arguments = ["compare.py", "--data", "digits", "--images", "24", "--held-out", "10", "--epochs", "2",
+                 "--channels", "6", "--kernel-size", "3", "--out", "both"]
     out, _ = run(*arguments, "--only", "5 blocks", "5 blocks, no residuals", folder=folder)
     with open(folder / "both" / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["variant"] for row in rows] == ["5 blocks", "5 blocks, no residuals"] and "validation bits/dim after" in out
+    assert ([row["variant"] for row in rows] == ["5 blocks", "5 blocks, no residuals"]
+            and "validation bits/dim after" in out)
     assert matplotlib.image.imread(folder / "both" / "curves.png").std() > 0.01
     before = {path: path.stat().st_mtime_ns for path in (folder / "both").glob("*/training.npz")}
     again, _ = run(*arguments, "--only", "5 blocks", folder=folder)
     assert f"{float(rows[0]['last epoch']):.4f}" in again
-    assert before == {path: path.stat().st_mtime_ns for path in (folder / "both").glob("*/training.npz")} and len(before) == 2
+    assert (before == {path: path.stat().st_mtime_ns for path in (folder / "both").glob("*/training.npz")}
+            and len(before) == 2)
     assert "no variant '6 blocks'" in refused(*arguments[:-1], "other", "--only", "6 blocks", folder=folder)
 
 
 def test_compare_models_at_equal_size_and_time(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()
-    out, _ = run("compare_models.py", "--data", "digits", "--minutes", "0.001", "--images", "16", "--held-out", "8", "--parameters",
-                 "3000", folder=folder)
+    out, _ = run("compare_models.py", "--data", "digits", "--minutes", "0.001", "--images", "16",
+                 "--held-out", "8", "--parameters", "3000", folder=folder)
     with open(folder / "runs" / "models-digits" / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["model"] for row in rows] == ["naive RNN", "Row LSTM", "Diagonal BiLSTM", "PixelCNN", "Gated PixelCNN"]

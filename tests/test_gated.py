@@ -1,4 +1,6 @@
-"""Gated PixelCNN: gates, shifted convolutions, conditions, no blind spot, published counts, and the two ways to get the shift wrong."""
+"""Gated PixelCNN: gates, shifted convolutions, conditions, no blind spot, published counts,
+and the two ways to get the shift wrong.
+"""
 
 import copy
 import itertools
@@ -47,8 +49,9 @@ def shifted_conv(x, w, b, rows, columns):
     return y
 
 
-@pytest.mark.parametrize("rows, columns", [((-1, 0), (-1, 0, 1)), ((-4, -2, 0), (-4, -2, 0, 2, 4)), ((0,), (-2, -1)), ((0,), (-3, 0)),
-                                           ((-2, -1), (-1, 0, 1)), ((0,), (0,)), ((-2,), (1, 2))])
+@pytest.mark.parametrize("rows, columns", [
+    ((-1, 0), (-1, 0, 1)), ((-4, -2, 0), (-4, -2, 0, 2, 4)), ((0,), (-2, -1)), ((0,), (-3, 0)),
+    ((-2, -1), (-1, 0, 1)), ((0,), (0,)), ((-2,), (1, 2))])
 @pytest.mark.parametrize("height, width", [(5, 6), (1, 3), (4, 1)])
 def test_shifted_convolution_equals_plain_loops_by_image_row_and_pixel(rows, columns, height, width):
     layer = gradcheck.shake(ShiftedConv2d(3, 4, rows, columns, rng=np.random.default_rng(0)).astype(xp.float64))
@@ -67,8 +70,8 @@ def test_shifted_convolution_equals_plain_loops_by_image_row_and_pixel(rows, col
 
 
 @pytest.mark.parametrize("rows, columns, message", [
-    ((-1, 1), (0,), "rows below the pixel"), ((0,), (), "columns: expected offsets"), ((-3, -1, 0), (0,), "equal steps"),
-    ((0,), (1, 0), "increase"), ((0,), (0, 0), "increase")])
+    ((-1, 1), (0,), "rows below the pixel"), ((0,), (), "columns: expected offsets"),
+    ((-3, -1, 0), (0,), "equal steps"), ((0,), (1, 0), "increase"), ((0,), (0, 0), "increase")])
 def test_offsets_that_do_not_fit_are_refused(rows, columns, message):
     with pytest.raises(ValueError, match=message):
         ShiftedConv2d(1, 1, rows, columns)
@@ -111,8 +114,8 @@ class Streams(Layer):
 
 
 @pytest.mark.parametrize("options", [
-    dict(), dict(residual=False, mask_type="A", kernel_size=5), dict(shift=False, dilation=2), dict(last=True), dict(kernel_size=7),
-    dict(colors=3), dict(colors=3, mask_type="A", residual=False)])
+    dict(), dict(residual=False, mask_type="A", kernel_size=5), dict(shift=False, dilation=2), dict(last=True),
+    dict(kernel_size=7), dict(colors=3), dict(colors=3, mask_type="A", residual=False)])
 def test_gradients_of_a_block(options):
     block = GatedBlock(4, 4, **{"kernel_size": 3, "condition_channels": 2, "rng": np.random.default_rng(0), **options})
     layer = gradcheck.shake(Streams(block, 4).astype(xp.float64))
@@ -123,7 +126,8 @@ def test_gradients_of_a_block(options):
 
 @pytest.mark.parametrize("shape", [(2, 1, 1, 3), (2, 4, 5, 3), (2, 4, 1, 3)])
 def test_gradient_of_the_condition_in_a_layer(shape):
-    layer, c, x, dy = gradcheck.shake(Conditional(3, 4).astype(xp.float64)), normal(*shape), normal(2, 4, 5, 4), normal(2, 4, 5, 4, seed=1)
+    layer, c, x, dy = (gradcheck.shake(Conditional(3, 4).astype(xp.float64)), normal(*shape),
+                       normal(2, 4, 5, 4), normal(2, 4, 5, 4, seed=1))
     v = to_host(layer.params["v"])
     layer.given(to_device(c))
     np.testing.assert_allclose(to_host(layer.forward(to_device(x))), x + c @ v, atol=1e-12)
@@ -152,10 +156,12 @@ def net_before_the_head(model):
 
 
 @pytest.mark.parametrize("options, up, reach", [
-    (GATED, 6, 5), ({**GATED, "first_kernel": 3, "dilations": (1,)}, 3, 2), ({**GATED, "kernel_size": 5, "dilations": (1,)}, 5, 4),
-    (TUTORIAL, 4, 4)])
+    (GATED, 6, 5), ({**GATED, "first_kernel": 3, "dilations": (1,)}, 3, 2),
+    ({**GATED, "kernel_size": 5, "dilations": (1,)}, 5, 4), (TUTORIAL, 4, 4)])
 def test_no_blind_spot(options, up, reach):
-    """Seen is exactly what lies within reach: rows above at full width (one more with the move down), and the own row to the left."""
+    """Seen is exactly what lies within reach:
+    rows above at full width (one more with the move down), and the own row to the left.
+    """
     model = gradcheck.shake(GatedPixelCNN(levels=2, **options))
     height, width = 7, 8
     for at in [(0, 0), (0, 7), (3, 3), (6, 0), (6, 7)]:
@@ -191,7 +197,8 @@ def test_the_vertical_stream_knows_its_own_row_and_none_below():
     for row, col in np.ndindex(5, 6):
         changed = x.copy()
         changed[0, row, col] += 1
-        assert (to_host(first(changed, changed)[0]) != before)[0, at[0], at[1]].any() == (row <= 2 and abs(col - 3) <= 2 and row >= 0)
+        assert ((to_host(first(changed, changed)[0]) != before)[0, at[0], at[1]].any()
+                == (row <= 2 and abs(col - 3) <= 2 and row >= 0))
 
 
 def sums_to_one(model):
@@ -255,7 +262,8 @@ def stored_parameters(model):
     return model.count_parameters() + dead
 
 
-@pytest.mark.parametrize("name, changes, live", [("small", {}, 634_434), ("small", dict(levels=256), 650_944), ("tutorial", {}, 622_272)])
+@pytest.mark.parametrize("name, changes, live", [
+    ("small", {}, 634_434), ("small", dict(levels=256), 650_944), ("tutorial", {}, 622_272)])
 def test_published_parameter_counts(name, changes, live):
     model = GatedPixelCNN.published(name, **changes)
     assert model.count_parameters() == live
@@ -272,8 +280,9 @@ def test_parameter_counts_of_single_layers():
 
 
 @pytest.mark.parametrize("options, message", [
-    (dict(first="masked"), "'gated' or 'plain'"), (dict(activation="tanh"), "'relu' or 'elu'"), (dict(dilations=(0,)), "dilations"),
-    (dict(dilations=(1.5,)), "dilations"), (dict(first="plain", dilations=()), "dilations"), (dict(levels=1), "2 to 256"),
+    (dict(first="masked"), "'gated' or 'plain'"), (dict(activation="tanh"), "'relu' or 'elu'"),
+    (dict(dilations=(0,)), "dilations"), (dict(dilations=(1.5,)), "dilations"),
+    (dict(first="plain", dilations=()), "dilations"), (dict(levels=1), "2 to 256"),
     (dict(channels=0), "channel counts"), (dict(image_channels=3, channels=2), "dealt out"),
     (dict(one_hot=True, image_channels=3), "one_hot"),
 ])

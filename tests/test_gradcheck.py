@@ -45,7 +45,8 @@ def sign_of_bias(layer, dx):
 
 
 @pytest.mark.parametrize("spoil, tensor", [
-    (one_percent, r"w\[1, 2\]"), (sign_of_bias, r"b\[\d\]"), (lambda layer, dx: 2 * dx, "x"), (lambda layer, dx: 0 * dx, "x"),
+    (one_percent, r"w\[1, 2\]"), (sign_of_bias, r"b\[\d\]"),
+    (lambda layer, dx: 2 * dx, "x"), (lambda layer, dx: 0 * dx, "x"),
     (lambda layer, dx: dx * xp.nan, "x"), (lambda layer, dx: dx[:1], "has shape"),
 ])
 def test_wrong_backward_is_refused_and_named(spoil, tensor):

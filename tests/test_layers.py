@@ -69,7 +69,8 @@ def test_published_tap_and_centre_counts():
     for size, taps_a in ((1, 0), (3, 4), (5, 12), (7, 24), (9, 40)):
         assert MaskedConv2d(1, 1, size, "A").count_parameters() == taps_a + 1
         assert MaskedConv2d(1, 1, size, "B").count_parameters() == taps_a + 2
-    sizes = {64: [22, 21, 21], 32: [11, 11, 10], 128: [43, 43, 42], 256: [86, 85, 85], 1024: [342, 341, 341], 5: [2, 2, 1]}
+    sizes = {64: [22, 21, 21], 32: [11, 11, 10], 128: [43, 43, 42],
+             256: [86, 85, 85], 1024: [342, 341, 341], 5: [2, 2, 1]}
     for channels, expected in sizes.items():
         groups = group_slices(channels, 3)
         assert [group.stop - group.start for group in groups] == expected
@@ -105,7 +106,9 @@ def test_step_equals_forward_for_two_images_in_a_row(name, dtype, tolerance):
 
 @pytest.mark.parametrize("name", ["A 3x3 colours", "A 7x7", "chain", "chain colours"])
 def test_a_step_may_be_repeated_and_the_last_input_counts(name):
-    """As in drawing: step with a wrong pixel first, let the layer see the right one, and later steps only know the right one."""
+    """As in drawing: step with a wrong pixel first, let the layer see the right one,
+    and later steps only know the right one.
+    """
     layer, x, wrong = LAYERS[name]().astype(xp.float64), normal(2, 4, 5, 3), normal(2, 4, 5, 3, seed=9)
     whole = to_host(layer(to_device(x)))
     layer.start(2, 4, 5)
@@ -163,7 +166,8 @@ def test_names_replicas_and_casts():
     layer = small_chain()
     names = [name for name, _, _ in layer.parameters()]
     assert names == ["links.0.w", "links.0.b", "links.1.gamma", "links.1.beta",
-                     "links.2.body.links.1.w", "links.2.body.links.1.b", "links.2.body.links.3.w", "links.2.body.links.3.b"]
+                     "links.2.body.links.1.w", "links.2.body.links.1.b",
+                     "links.2.body.links.3.w", "links.2.body.links.3.b"]
     twin = layer.replica()
     for (_, param, grad), (_, shared, own) in zip(layer.parameters(), twin.parameters()):
         assert shared is param and own is not grad and own.shape == grad.shape
@@ -210,7 +214,8 @@ def test_a_layer_without_a_step_says_its_name():
 @pytest.mark.parametrize("arguments, message", [
     ((1, 2, 4, "A"), "kernel_size must be odd.*got 4"), ((1, 2, 0, "A"), "odd"), ((1, 2, 3.0, "A"), "odd"),
     ((1, 2, 3, "C"), "mask_type is 'A'.*got 'C'"), ((1, 2, 3, "a"), "mask_type"),
-    ((0, 2, 3, "A"), "channel counts"), ((1, 2.5, 3, "A"), "channel counts"), ((2, 4, 3, "A", 3), "2 channels can't be dealt out"),
+    ((0, 2, 3, "A"), "channel counts"), ((1, 2.5, 3, "A"), "channel counts"),
+    ((2, 4, 3, "A", 3), "2 channels can't be dealt out"),
 ])
 def test_convolution_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -219,7 +224,8 @@ def test_convolution_refuses(arguments, message):
 
 @pytest.mark.parametrize("layer, message", [
     (Linear(3, 2), "Linear: expected 3 channels.*4"), (LayerNorm(3), "LayerNorm: expected 3 channels.*4"),
-    (MaskedConv2d(3, 2, 3, "B"), r"MaskedConv2d: expected images \(batch, height, width, 3\), got shape \(2, 5, 5, 4\)")])
+    (MaskedConv2d(3, 2, 3, "B"),
+     r"MaskedConv2d: expected images \(batch, height, width, 3\), got shape \(2, 5, 5, 4\)")])
 def test_wrong_channel_count_is_refused(layer, message):
     with pytest.raises(ValueError, match=message):
         layer(xp.zeros((2, 5, 5, 4), dtype=xp.float32))

@@ -47,7 +47,8 @@ def test_gradient_by_finite_differences():
         above, below = z.copy(), z.copy()
         above[index] += 1e-5
         below[index] -= 1e-5
-        assert gradient[index] == pytest.approx((loss_of(above, targets)[0] - loss_of(below, targets)[0]) / 2e-5, abs=1e-9)
+        assert gradient[index] == pytest.approx(
+            (loss_of(above, targets)[0] - loss_of(below, targets)[0]) / 2e-5, abs=1e-9)
 
 
 def test_shifting_all_logits_changes_nothing_and_two_logits_are_a_sigmoid():

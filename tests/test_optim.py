@@ -113,12 +113,14 @@ def test_parameters_are_updated_in_place_and_float32_stays_float32(kind):
     model.set_grads(a=[1, -1])
     optimizer.step()
     assert param is model.params["a"] and (to_host(param) != [1, 2]).all()
-    assert {array.dtype for array in (param, *(arrays["a"] for arrays in optimizer.means.values()))} == {np.dtype(np.float32)}
+    assert ({array.dtype for array in (param, *(arrays["a"] for arrays in optimizer.means.values()))}
+            == {np.dtype(np.float32)})
 
 
 @pytest.mark.parametrize("kind, arguments", [
     (optim.Adam, dict(betas=(1.0, 0.9))), (optim.Adam, dict(lr=-1)), (optim.Adam, dict(eps=-1e-8)),
-    (optim.RMSProp, dict(decay=1.0)), (optim.RMSProp, dict(decay=-0.1)), (optim.RMSProp, dict(lr=-1)), (optim.RMSProp, dict(eps=-1e-8))])
+    (optim.RMSProp, dict(decay=1.0)), (optim.RMSProp, dict(decay=-0.1)),
+    (optim.RMSProp, dict(lr=-1)), (optim.RMSProp, dict(eps=-1e-8))])
 def test_options_that_do_not_fit_are_refused(kind, arguments):
     with pytest.raises(ValueError, match="got"):
         kind(Numbers(a=[1.0]), **arguments)

@@ -1,4 +1,6 @@
-"""PixelCNN by itself: published parameter counts, the blind spot, options. What it shares with others: test_autoregressive.py."""
+"""PixelCNN by itself: published parameter counts, the blind spot, options.
+What it shares with others: test_autoregressive.py.
+"""
 
 import math
 
@@ -20,8 +22,9 @@ def stored_parameters(model):
 
 
 @pytest.mark.parametrize("name, changes, stored, live", [
-    ("report", {}, 280_130, 155_650), ("report", dict(blocks=8), 443_714, 245_506), ("report", dict(blocks=10), 552_770, 305_410),
-    ("report", dict(layer_norm=False), 279_490, 155_010), ("report", dict(layer_norm=False, blocks=8), 442_690, 244_482),
+    ("report", {}, 280_130, 155_650), ("report", dict(blocks=8), 443_714, 245_506),
+    ("report", dict(blocks=10), 552_770, 305_410), ("report", dict(layer_norm=False), 279_490, 155_010),
+    ("report", dict(layer_norm=False, blocks=8), 442_690, 244_482),
     ("paper", {}, 5_340_416, 3_230_303), ("homework", {}, 1_011_330, 518_210),
     # The sheet counts 27,489 and 19,521 with a single logit for two levels; a softmax has two, 33 parameters more.
     ("paper-mnist", {}, 27_489 + 33, 19_521 + 33),
@@ -32,7 +35,8 @@ def test_published_parameter_counts(name, changes, stored, live):
     assert model.count_parameters() == live
 
 
-@pytest.mark.parametrize("name", ["PixelCNN", "PixelCNN, plain blocks", "PixelCNN, ordered colours", "PixelCNN, independent colours"])
+@pytest.mark.parametrize("name", [
+    "PixelCNN", "PixelCNN, plain blocks", "PixelCNN, ordered colours", "PixelCNN, independent colours"])
 def test_causality_by_gradient(name):
     """d outputs(pixel) / d x is exactly 0 at the pixel and after it, and isn't before it, but for the blind spot."""
     model, height, width, at = make(name), 7, 9, (4, 4)
@@ -40,12 +44,14 @@ def test_causality_by_gradient(name):
     for seed in range(4):  # several, as a ReLU may hide a pixel in one of them
         y = model.forward(to_device(random_images(model, 1, height, width, seed=seed)))
         dy = xp.zeros_like(y)
-        dy[0, at[0], at[1], 0] = to_device(np.random.default_rng(seed).standard_normal(model.levels))  # of the first colour
+        dy[0, at[0], at[1], 0] = to_device(  # of the first colour
+            np.random.default_rng(seed).standard_normal(model.levels))
         seen += np.abs(to_host(model.backward(dy)))[0]
     for row, col, color in np.ndindex(seen.shape):
         up, right, reach = at[0] - row, col - at[1], 2 + model.config["blocks"]
         # a 5x5 layer goes at most 2 columns a row to the right, then 3x3 layers one each
-        visible = (up > 0 or (up == 0 and right < 0)) and max(up, -right) <= reach and right <= up + 1 and right <= reach
+        visible = ((up > 0 or (up == 0 and right < 0)) and max(up, -right) <= reach
+                   and right <= up + 1 and right <= reach)
         if up == 1 and right == 2:
             visible = True  # by the first layer alone
         assert (seen[row, col, color] > 0) == visible, (row, col, color)
@@ -70,9 +76,11 @@ def test_equal_seeds_give_equal_models():
 
 
 @pytest.mark.parametrize("options, message", [
-    (dict(levels=1), "2 to 256"), (dict(levels=257), "2 to 256"), (dict(kernel_size=4), "odd"), (dict(first_kernel=2), "odd"),
+    (dict(levels=1), "2 to 256"), (dict(levels=257), "2 to 256"),
+    (dict(kernel_size=4), "odd"), (dict(first_kernel=2), "odd"),
     (dict(block="dense"), "'bottleneck' or 'plain'"), (dict(blocks=-1), "blocks"), (dict(blocks=1.5), "blocks"),
-    (dict(channels=0), "channel counts"), (dict(channels=1), "channel counts"), (dict(image_channels=3, channels=2), "dealt out"),
+    (dict(channels=0), "channel counts"), (dict(channels=1), "channel counts"),
+    (dict(image_channels=3, channels=2), "dealt out"),
     (dict(head=(0,)), "channel counts"), (dict(image_channels=0), "channel counts"),
 ])
 def test_options_that_do_not_fit_are_refused(options, message):

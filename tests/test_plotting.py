@@ -309,7 +309,8 @@ def test_field_is_zero_exactly_where_no_path_leads(first, kernel, blocks, at):
 
 def test_blind_spot_of_a_deep_3x3_stack_is_the_published_wedge():
     at, size = (9, 3), 12
-    field = receptive_fields.receptive_field(PixelCNN(channels=16, blocks=12, first_kernel=3, kernel_size=3), size, size, at)
+    field = receptive_fields.receptive_field(
+        PixelCNN(channels=16, blocks=12, first_kernel=3, kernel_size=3), size, size, at)
     above, right = at[0] - np.arange(size)[:, None], np.arange(size) - at[1]
     wedge = (above > 0) & (right > above)
     assert wedge.sum() == 7 + 6 + 5 + 4 + 3 + 2 + 1 and not field[wedge].any()

@@ -113,12 +113,14 @@ KNOWN = np.zeros((2, 4, 4, 1), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(n=0), "n: expected"), (dict(n=2.0), "n: expected"), (dict(shape=(4,)), "shape: expected"), (dict(shape=8), "shape: expected"),
+    (dict(n=0), "n: expected"), (dict(n=2.0), "n: expected"),
+    (dict(shape=(4,)), "shape: expected"), (dict(shape=8), "shape: expected"),
     (dict(seed=-1), "seed: expected"), (dict(seed=0.5), "seed: expected"),
     (dict(shape=(4, 0)), "shape: expected"), (dict(shape=(4, 4, 3)), "3 channels, but the model draws images of 1"),
     (dict(temperature=0), "temperature"), (dict(temperature=float("nan")), "temperature"),
     (dict(known=KNOWN), "known and mask go together"), (dict(mask=KNOWN), "known and mask go together"),
-    (dict(known=KNOWN + 9, mask=KNOWN + 1), r"levels 0 .. 2, got 9 .. 9"), (dict(known=KNOWN, mask=KNOWN + 2), "only 0 and 1"),
+    (dict(known=KNOWN + 9, mask=KNOWN + 1), r"levels 0 .. 2, got 9 .. 9"),
+    (dict(known=KNOWN, mask=KNOWN + 2), "only 0 and 1"),
     (dict(known=KNOWN[:, :3], mask=KNOWN), r"known: shape \(2, 3, 4, 1\) doesn't broadcast"),
     (dict(known=KNOWN, mask=KNOWN[:, :, :3]), "mask: shape"), (dict(known=KNOWN * 0.5, mask=KNOWN), "integer levels"),
 ])

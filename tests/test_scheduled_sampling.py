@@ -39,8 +39,9 @@ def test_schedules():
         assert all(a >= b for a, b in zip(values, values[1:])) and 0 <= min(values) and max(values) <= 1
 
 
-@pytest.mark.parametrize("make_schedule", [lambda: linear(minimum=1), lambda: linear(slope=-1), lambda: linear(minimum=-0.1),
-                                           lambda: exponential(1), lambda: exponential(0), lambda: inverse_sigmoid(0.5)])
+@pytest.mark.parametrize("make_schedule", [
+    lambda: linear(minimum=1), lambda: linear(slope=-1), lambda: linear(minimum=-0.1),
+    lambda: exponential(1), lambda: exponential(0), lambda: inverse_sigmoid(0.5)])
 def test_schedules_that_do_not_fit_are_refused(make_schedule):
     with pytest.raises(ValueError, match="expected"):
         make_schedule()
@@ -79,7 +80,9 @@ def test_each_subpixel_has_a_coin_of_its_own_and_draws_are_draws(name, sequentia
 
 
 def test_draws_go_on_from_draws_only_if_sequential():
-    """A model that repeats its left neighbour: after true pixels it draws true ones, after draws the first draw all along."""
+    """A model that repeats its left neighbour:
+    after true pixels it draws true ones, after draws the first draw all along.
+    """
     class Repeats(PixelCNN):
         def __call__(self, x, condition=None):
             left = np.concatenate([np.full_like(x[:, :, :1], 3), x[:, :, :-1]], axis=2)
@@ -121,8 +124,9 @@ def test_resuming_equals_an_unbroken_run_and_knows_schedule_and_optimizer(tmp_pa
     fit(epochs=1, out=tmp_path, **options)
     resumed, _ = fit(epochs=3, out=tmp_path, resume=True, **options)
     assert_same(unbroken, resumed)
-    for other in (dict(options, scheduled_sampling=None), dict(options, scheduled_sampling=ScheduledSampling(exponential(0.6))), {
-            "scheduled_sampling": options["scheduled_sampling"]}):
+    for other in (dict(options, scheduled_sampling=None),
+                  dict(options, scheduled_sampling=ScheduledSampling(exponential(0.6))),
+                  {"scheduled_sampling": options["scheduled_sampling"]}):
         with pytest.raises(checkpoint.CheckpointError, match="other options"):
             fit(epochs=3, out=tmp_path, resume=True, **other)
 

@@ -23,8 +23,10 @@ if on_gpu:
 
 ROOT = pathlib.Path(__file__).parents[1]
 STANDIN = ROOT / "tests" / "standin"
-FILES_ON_STANDIN = {  # which tests of each, "" for all: what takes long on the CPU says nothing more about device and host here
-    "test_layers.py": "", "test_pixelcnn.py": "", "test_losses.py": "", "test_optim.py": "", "test_sampling.py": "", "test_gated.py": "",
+# which tests of each, "" for all: what takes long on the CPU says nothing more about device and host here
+FILES_ON_STANDIN = {
+    "test_layers.py": "", "test_pixelcnn.py": "", "test_losses.py": "",
+    "test_optim.py": "", "test_sampling.py": "", "test_gated.py": "",
     "test_training.py": "not overfits and not real", "test_conditions.py": "hidden or threads or resuming",
     "test_scheduled_sampling.py": "not all_models", "test_strided.py": "", "test_quantizer.py": "",
     "test_vqvae.py": "threads or resumed or decoding or perplexity or moves or variance or bound",
@@ -259,5 +261,6 @@ def test_tinyar_takes_the_standin_and_mixing_is_noticed():
 
 @pytest.mark.parametrize("file", FILES_ON_STANDIN)
 def test_suite_passes_on_the_standin(file):
-    run = run_python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", FILES_ON_STANDIN[file], str(ROOT / "tests" / file))
+    run = run_python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", FILES_ON_STANDIN[file],
+                     str(ROOT / "tests" / file))
     assert run.returncode == 0, run.stdout

@@ -38,7 +38,9 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("count", [8, 20])
 def test_it_overfits_a_few_images_down_to_their_entropy(count):
-    """No model can go below log2(count) bits an image, since probabilities sum to 1: 0.047 bits/dim for 8 images, 0.068 for 20."""
+    """No model can go below log2(count) bits an image, since probabilities sum to 1:
+    0.047 bits/dim for 8 images, 0.068 for 20.
+    """
     images = data.load("digits", levels=2).train.images[:count]
     assert len(np.unique(images, axis=0)) == count
     entropy = np.log2(count) / 64
@@ -51,7 +53,8 @@ def test_validation_falls_and_the_history_tells_it(tmp_path):
     model, history = fit(epochs=4, out=tmp_path, lr=1e-2)
     figures = [row["validation"] for row in history.rows]
     assert figures[-1] < figures[0] and figures[-1] < 0.95 * np.log2(17)
-    assert [row["epoch"] for row in history.rows] == [1, 2, 3, 4] and [row["updates"] for row in history.rows] == [3, 6, 9, 12]
+    assert ([row["epoch"] for row in history.rows] == [1, 2, 3, 4]
+            and [row["updates"] for row in history.rows] == [3, 6, 9, 12])
     assert history.best == min(figures) and not history.interrupted and not history.stopped_early
     assert training.evaluate(model, VALIDATION) == pytest.approx(min(figures), abs=1e-6)
     with open(tmp_path / "history.csv", newline="") as file:
@@ -123,7 +126,8 @@ def test_validated_saved_and_returned_weights_are_the_averaged_ones(tmp_path):
 
 def test_every_epoch_has_its_own_order(monkeypatch):
     seen, gradient = [], Workers.gradient
-    monkeypatch.setattr(Workers, "gradient", lambda self, images, *others: seen.append(images) or gradient(self, images))
+    monkeypatch.setattr(Workers, "gradient",
+                        lambda self, images, *others: seen.append(images) or gradient(self, images))
     fit(epochs=2, batch_size=60)
     assert (seen[0] != seen[1]).any() and sorted(map(bytes, seen[0])) == sorted(map(bytes, seen[1]))
 
@@ -174,7 +178,8 @@ print("finished")
 """
 
 
-@pytest.mark.skipif(on_gpu, reason="what a killed process leaves on disk doesn't depend on the backend, and this takes its time")
+@pytest.mark.skipif(on_gpu, reason="what a killed process leaves on disk doesn't depend on the backend, "
+                                   "and this takes its time")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_kill_9_loses_nothing(tmp_path):
     """Killed at random moments again and again; what comes out in the end is what an unbroken run gives."""
@@ -260,8 +265,10 @@ def test_a_loss_that_is_not_finite_stops_with_the_name_of_the_layer(tmp_path):
     model = PixelCNN(**SMALL)
     fit(model, epochs=1, out=tmp_path)
     good = (tmp_path / "training.npz").read_bytes()
-    # A GPU's loss is looked at at the end of the epoch only: by then the update after the bad one has spoilt all parameters.
-    where = r"update 6 \(epoch 2\): parameter" if on_gpu else r"update 5 \(epoch 2\): parameter net.links.2.body.links.1.w isn't"
+    # A GPU's loss is looked at at the end of the epoch only:
+    # by then the update after the bad one has spoilt all parameters.
+    where = (r"update 6 \(epoch 2\): parameter" if on_gpu else
+             r"update 5 \(epoch 2\): parameter net.links.2.body.links.1.w isn't")
     with pytest.raises(training.NonFiniteError, match=where):
         class Spoils:
             """Images whose second epoch finds a broken weight in the model at its second batch."""
@@ -292,7 +299,8 @@ def test_weights_that_an_update_spoils_are_never_saved(tmp_path, validation):
     def diverging(self):
         step(self)
         next(self.model.parameters())[1][...] = np.nan
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(training.NonFiniteError, match="isn't finite any more after update 2"):
+    with (pytest.MonkeyPatch.context() as patch,
+          pytest.raises(training.NonFiniteError, match="isn't finite any more after update 2")):
         patch.setattr(Adam, "step", diverging)
         fit(out=tmp_path, validation=validation, epochs=2, batch_size=60, resume=True, save_every=1)
     assert good == {name: (tmp_path / name).read_bytes() for name in good}
@@ -343,12 +351,15 @@ def test_progress_is_shown_on_request(capsys):
     (dict(train=TRAIN[0]), r"train: expected images \(N, height, width, 1\), got shape \(8, 8, 1\)"),
     (dict(train=TRAIN[:0]), "train: expected images"), (dict(train=TRAIN.repeat(3, axis=3)), "train: expected images"),
     (dict(train=TRAIN + 17), "train: expected levels 0 .. 16, got 17 .. 33"),
-    (dict(train=TRAIN.astype(int) - 1), "got -1 .. 15"), (dict(validation=VALIDATION + 100), "validation: expected levels"),
+    (dict(train=TRAIN.astype(int) - 1), "got -1 .. 15"),
+    (dict(validation=VALIDATION + 100), "validation: expected levels"),
     (dict(train=list(TRAIN)), "expected a NumPy array"),
-    (dict(epochs=0), "epochs: expected"), (dict(epochs=1.5), "epochs: expected"), (dict(batch_size=0), "batch_size: expected"),
-    (dict(save_every=0), "save_every"), (dict(patience=-1), "patience"), (dict(patience=0), "patience"), (dict(lr=float("inf")), "lr: expected"),
+    (dict(epochs=0), "epochs: expected"), (dict(epochs=1.5), "epochs: expected"),
+    (dict(batch_size=0), "batch_size: expected"), (dict(save_every=0), "save_every"),
+    (dict(patience=-1), "patience"), (dict(patience=0), "patience"), (dict(lr=float("inf")), "lr: expected"),
     (dict(about={"model": object()}), "can't be saved"), (dict(patience=2, validation=None), "needs validation"),
-    (dict(threads=0), "threads: expected"), (dict(clip=-1.0), "clip: expected a limit above 0"), (dict(average=1.5), "decay"), (dict(lr=-1.0), "lr: expected"), (dict(lr=lambda t: 0.1 - t), "lr: expected"),
+    (dict(threads=0), "threads: expected"), (dict(clip=-1.0), "clip: expected a limit above 0"),
+    (dict(average=1.5), "decay"), (dict(lr=-1.0), "lr: expected"), (dict(lr=lambda t: 0.1 - t), "lr: expected"),
 ])
 def test_arguments_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, options, message):
     model, untouched = PixelCNN(**SMALL), PixelCNN(**SMALL)

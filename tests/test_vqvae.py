@@ -1,4 +1,6 @@
-"""VQ-VAE and its second stage: counts and shapes as published, training over threads, codes, priors, and what is refused."""
+"""VQ-VAE and its second stage:
+counts and shapes as published, training over threads, codes, priors, and what is refused.
+"""
 
 import math
 
@@ -28,13 +30,15 @@ def images(count=6):
 @pytest.fixture(scope="module")
 def trained():
     model = make(widths=(32,), codes=32, code_channels=8)
-    training.fit(model, DIGITS.train, DIGITS.validation, epochs=15, batch_size=32, lr=cosine(4e-3, 615), average=None, threads=2)
+    training.fit(model, DIGITS.train, DIGITS.validation, epochs=15, batch_size=32, lr=cosine(4e-3, 615),
+                 average=None, threads=2)
     return model
 
 
 @pytest.mark.parametrize("name, options, expected", [
     ("paper", dict(image_channels=3), 4_942_915), ("paper", {}, 4_926_529),
-    ("paper", dict(image_channels=3, output="categorical"), 8_077_120), ("paper", dict(output="categorical"), 5_971_264),
+    ("paper", dict(image_channels=3, output="categorical"), 8_077_120),
+    ("paper", dict(output="categorical"), 5_971_264),
     ("example", dict(image_channels=3), 695_491), ("example", {}, 691_393),
     ("course", dict(image_channels=3), 1_367_619), ("course", {}, 1_363_521),
 ])
@@ -44,9 +48,11 @@ def test_published_parameter_counts(name, options, expected):
 
 
 @pytest.mark.parametrize("options, size, grid", [
-    (dict(widths=(8, 12)), (28, 28), (7, 7)), (dict(widths=(8, 12)), (32, 32), (8, 8)), (dict(widths=(8, 8, 12)), (32, 32), (4, 4)),
+    (dict(widths=(8, 12)), (28, 28), (7, 7)), (dict(widths=(8, 12)), (32, 32), (8, 8)),
+    (dict(widths=(8, 8, 12)), (32, 32), (4, 4)),
     (dict(widths=(8,)), (6, 10), (3, 5)), (dict(widths=(8,), flat=(6, 10)), (6, 10), (1, 1)),
-    (dict(widths=(8, 12), image_channels=3, mix=False), (8, 12), (2, 3)), (dict(widths=(8,), output="categorical"), (4, 6), (2, 3)),
+    (dict(widths=(8, 12), image_channels=3, mix=False), (8, 12), (2, 3)),
+    (dict(widths=(8,), output="categorical"), (4, 6), (2, 3)),
 ])
 def test_shapes_of_codes_and_outputs(options, size, grid):
     model = make(**options)
@@ -76,7 +82,8 @@ def test_squared_error_is_in_units_of_the_variance():
     assert float(loss) == pytest.approx(scaled.var() / (DIGITS.train.images / 8).var(), rel=1e-5)
     assert to_host(doutputs).shape == scaled.shape
     outputs = model(to_device(images()))
-    assert float(model.score(to_device(images()))) / scaled.size == pytest.approx(float(model.loss(outputs, to_device(images()))[0]), rel=1e-5)
+    assert float(model.score(to_device(images()))) / scaled.size == pytest.approx(
+        float(model.loss(outputs, to_device(images()))[0]), rel=1e-5)
 
 
 @pytest.mark.parametrize("learning", ["ema", "gradient"])
@@ -88,7 +95,8 @@ def test_threads_and_micro_batches_make_the_same_update_as_the_batch(learning):
             patch.setattr("tinyar.parallel.micro_batch_size", lambda model, images, threads: at_once)
             loss = float(workers.gradient(images(13)))
             model.update()
-        return loss, [to_host(grad) for _, _, grad in model.parameters()], [to_host(array) for _, array in model.arrays()]
+        return (loss, [to_host(grad) for _, _, grad in model.parameters()],
+                [to_host(array) for _, array in model.arrays()])
     loss, grads, arrays = updated(1, 13)
     for threads, at_once in ((1, 4), (2, 3), (3, 1)):
         other_loss, other_grads, other_arrays = updated(threads, at_once)
@@ -166,7 +174,8 @@ def test_codes_are_cached_and_made_anew_for_another_autoencoder(tmp_path, traine
     np.testing.assert_array_equal(first.train.images, codes.extract(trained, DIGITS.train.images))
     with monkeypatch.context() as patch:
         patch.setattr(codes, "extract", lambda *_: pytest.fail("extracted again"))
-        np.testing.assert_array_equal(codes.cached_dataset(path, trained, DIGITS).validation.images, first.validation.images)
+        np.testing.assert_array_equal(codes.cached_dataset(path, trained, DIGITS).validation.images,
+                                      first.validation.images)
     other = make(codes=32)
     assert (codes.cached_dataset(path, other, DIGITS).train.images != first.train.images).any()
     path.write_bytes(path.read_bytes()[:100])
@@ -176,7 +185,8 @@ def test_codes_are_cached_and_made_anew_for_another_autoencoder(tmp_path, traine
 def test_a_prior_beats_independent_codes_and_draws_images(tmp_path, trained):
     code_data = codes.cached_dataset(tmp_path / "codes.npz", trained, DIGITS)
     prior = PixelCNN(32, one_hot=True, channels=32, blocks=2, first_kernel=5, kernel_size=3)
-    assert training.evaluate(PixelCNN(32, one_hot=True, channels=32, blocks=2), code_data.test.images) == pytest.approx(5, abs=0.2)
+    assert (training.evaluate(PixelCNN(32, one_hot=True, channels=32, blocks=2), code_data.test.images)
+            == pytest.approx(5, abs=0.2))
     training.fit(prior, code_data.train, code_data.validation, epochs=4, batch_size=32, lr=4e-3, threads=2)
     nats = training.evaluate(prior, code_data.test.images) * math.log(2)
     alone = codes.independent_nats(code_data.train.images, code_data.test.images, 32)
@@ -209,7 +219,8 @@ def test_independent_codes():
     train = np.array([0, 0, 0, 1], dtype=np.uint16).reshape(1, 2, 2, 1)
     assert codes.independent_nats(train, train, 3) == pytest.approx(-(3 * math.log(4 / 7) + math.log(2 / 7)) / 4)
     drawn = codes.independent_draws(train, 5000, 3, seed=0)
-    np.testing.assert_allclose(np.bincount(drawn.reshape(-1), minlength=3) / drawn.size, [4 / 7, 2 / 7, 1 / 7], atol=0.01)
+    np.testing.assert_allclose(np.bincount(drawn.reshape(-1), minlength=3) / drawn.size,
+                               [4 / 7, 2 / 7, 1 / 7], atol=0.01)
 
 
 def test_bound_adds_the_bits_of_the_codes():
@@ -220,9 +231,11 @@ def test_bound_adds_the_bits_of_the_codes():
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("options, message", [
-    (dict(codes=0), "codes is a whole number"), (dict(code_channels=0), "channel counts"), (dict(widths=()), "at least one"),
-    (dict(output="gauss"), "'mse' or 'categorical'"), (dict(learning="magic"), "'gradient' or 'ema'"), (dict(levels=1), "2 to 256"),
-    (dict(image_channels=0), "channel counts"), (dict(beta=-1), "beta"), (dict(flat=(7, 8)), "7x8 pixels can't be halved 1 times"),
+    (dict(codes=0), "codes is a whole number"), (dict(code_channels=0), "channel counts"),
+    (dict(widths=()), "at least one"), (dict(output="gauss"), "'mse' or 'categorical'"),
+    (dict(learning="magic"), "'gradient' or 'ema'"), (dict(levels=1), "2 to 256"),
+    (dict(image_channels=0), "channel counts"), (dict(beta=-1), "beta"),
+    (dict(flat=(7, 8)), "7x8 pixels can't be halved 1 times"),
 ])
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
@@ -231,7 +244,8 @@ def test_options_that_do_not_fit_are_refused(options, message):
 
 def test_images_and_codes_that_do_not_fit_are_refused():
     model = make(widths=(8, 12))
-    with pytest.raises(ValueError, match=r"VQVAE: expected images \(batch, height, width, 1\), got shape \(2, 8, 8, 3\)"):
+    with pytest.raises(ValueError,
+                       match=r"VQVAE: expected images \(batch, height, width, 1\), got shape \(2, 8, 8, 3\)"):
         model(to_device(np.zeros((2, 8, 8, 3), dtype=np.uint8)))
     with pytest.raises(ValueError, match="10x8 pixels can't be halved 2 times; expected multiples of 4"):
         model(to_device(np.zeros((2, 10, 8, 1), dtype=np.uint8)))

@@ -1,9 +1,9 @@
 """What the benchmarks share: rivals in processes of their own that take turns.
 
-Each contender lives in its own process, so that neither library's idle threads, memory or settings touch the other's; they take
-turns, one run each, so that whatever else the machine does hits all alike. Peak memory is the process's, less what it had
-after its imports. On a GPU both libraries multiply in float32, or in TF32 if TINYAR_TF32=1 is set; PyTorch by itself would use TF32 in its
-convolutions.
+Each contender lives in its own process, so that neither library's idle threads, memory or settings touch the other's;
+they take turns, one run each, so that whatever else the machine does hits all alike. Peak memory is the process's,
+less what it had after its imports. On a GPU both libraries multiply in float32, or in TF32 if TINYAR_TF32=1 is set;
+PyTorch by itself would use TF32 in its convolutions.
 """
 
 import importlib
@@ -19,8 +19,8 @@ import time
 def race(contenders, rounds, warmup=2):
     """Let contenders take turns: {title: (times in seconds, peak memory in MB)}.
 
-    contenders: {title: (function, keyword arguments, environment)}; the function must be importable, and returns the run to time.
-    Its name starts with "torch" if it needs PyTorch.
+    contenders: {title: (function, keyword arguments, environment)}; the function must be importable, and returns the
+    run to time. Its name starts with "torch" if it needs PyTorch.
     """
     context = multiprocessing.get_context("spawn")
     running = {}
@@ -28,7 +28,8 @@ def race(contenders, rounds, warmup=2):
         here, there = context.Pipe()
         saved = dict(os.environ)
         os.environ.update(environment)
-        process = context.Process(target=serve, args=(there, function.__module__, function.__name__, arguments), daemon=True)
+        process = context.Process(target=serve, args=(there, function.__module__, function.__name__, arguments),
+                                  daemon=True)
         process.start()
         os.environ.clear()
         os.environ.update(saved)
@@ -95,4 +96,5 @@ def print_table(results, baseline=None):
 def describe_machine(threads):
     """One line: date, machine, versions, threads."""
     versions = " ".join(f"{name} {importlib.import_module(name).__version__}" for name in ("numpy", "torch"))
-    return f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {threads} threads, Python {platform.python_version()}, {versions}"
+    return (f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {threads} threads, "
+            f"Python {platform.python_version()}, {versions}")

@@ -1,12 +1,13 @@
-"""Each layer, forward and backward: tinyar beside PyTorch, with GFLOP/s and their share of the machine's matrix-product speed.
+"""Each layer, forward and backward: tinyar beside PyTorch,
+with GFLOP/s and their share of the machine's matrix-product speed.
 
     pip install -e '.[bench]'
     python examples/benchmarks/layers.py
     python examples/benchmarks/layers.py --backend cupy
 
-A batch of 128 maps of 28x28, spread over the threads in micro-batches as in training. GFLOP/s counts the products of live taps only, for both
-libraries; the machine's speed is that of a 1024x1024 product on each thread at once. PyTorch runs with the kernel cropped to its live
-rows, with and without channels-last memory; the faster one is shown.
+A batch of 128 maps of 28x28, spread over the threads in micro-batches as in training. GFLOP/s counts the products of
+live taps only, for both libraries; the machine's speed is that of a 1024x1024 product on each thread at once. PyTorch
+runs with the kernel cropped to its live rows, with and without channels-last memory; the faster one is shown.
 """
 
 import argparse
@@ -118,7 +119,8 @@ def main():
     device, threads = ("cuda", 1) if args.backend == "cupy" else ("cpu", args.threads)
     print(describe_machine(threads))
     speed = matrix_product_speed(threads, args.backend)
-    print(f"matrix products: {speed:.0f} GFLOP/s on {threads} threads; batch {args.batch_size} of {HEIGHT}x{WIDTH}, on {device}\n")
+    print(f"matrix products: {speed:.0f} GFLOP/s on {threads} threads; "
+          f"batch {args.batch_size} of {HEIGHT}x{WIDTH}, on {device}\n")
     print(f"{'forward and backward':32s} {'tinyar':>8s} {'GFLOP/s':>8s} {'share':>6s} {'PyTorch':>9s} {'ratio':>6s}")
     for title, (_, _, weights) in LAYERS.items():
         if args.only not in title:

@@ -2,15 +2,18 @@
 
     pip install -e '.[bench]'
     python examples/benchmarks/sampling.py                  report's 5-block model, 28x28, 2 levels
-    python examples/benchmarks/sampling.py --model gated    Gated PixelCNN of the Amsterdam tutorial, 256 levels, images of given classes
+    python examples/benchmarks/sampling.py --model gated    Gated PixelCNN of the Amsterdam tutorial, 256 levels,
+                                                            images of given classes
     python examples/benchmarks/sampling.py --model row      Row LSTM of 7 layers, h = 16; or diagonal
     python examples/benchmarks/sampling.py --model naive    LSTM over the raster, h = 256
-    python examples/benchmarks/sampling.py --whole-loop     runs the usual loop to its end once, instead of timing some of its rounds
+    python examples/benchmarks/sampling.py --whole-loop     runs the usual loop to its end once,
+                                                            instead of timing some of its rounds
 
-The usual loop makes height * width forward passes, all alike, so its time is that of one pass (the median of several) times their
-number, unless --whole-loop is given. The gated tutorial's loop leaves out the rows below the pixel, so its passes see half the image on
-average, and that is what is timed for it; PyTorch isn't told the classes, which spares it a little. The loop's time is stated for the
-faster of tinyar's own forward and PyTorch's. A second table shows that the time per pixel doesn't grow with the image.
+The usual loop makes height * width forward passes, all alike, so its time is that of one pass (the median of several)
+times their number, unless --whole-loop is given. The gated tutorial's loop leaves out the rows below the pixel, so
+its passes see half the image on average, and that is what is timed for it; PyTorch isn't told the classes, which
+spares it a little. The loop's time is stated for the faster of tinyar's own forward and PyTorch's. A second table
+shows that the time per pixel doesn't grow with the image.
 """
 
 import argparse
@@ -106,16 +109,19 @@ def main():
 
     title = "{} ({})".format(*MODELS[args.model]) + (f", {args.blocks} blocks" if args.blocks else "")
     print(f"\n{title}, {levels} levels, {SIDE}x{SIDE}, on {device}")
-    print(f"{'images':>6s} {'cached':>10s} {'one pass: tinyar':>17s} {'PyTorch':>10s} {'usual loop':>11s} {'ratio':>7s}")
+    print(f"{'images':>6s} {'cached':>10s} {'one pass: tinyar':>17s} {'PyTorch':>10s} "
+          f"{'usual loop':>11s} {'ratio':>7s}")
     for n in (1, 16, 100):
         results = race({
             "cached": (cached_drawing, dict(**common, n=n, size=SIDE), ours),
             "tinyar": (tinyar_pass, dict(**common, n=n), ours),
-            "torch": (torch_pass, dict(**common, n=n, threads=args.threads, device=device), {"TINYAR_BACKEND": "numpy"}),
+            "torch": (torch_pass, dict(**common, n=n, threads=args.threads, device=device),
+                      {"TINYAR_BACKEND": "numpy"}),
         }, args.rounds, warmup=1)
         cached, tinyar, torch = (statistics.median(results[title][0]) for title in ("cached", "tinyar", "torch"))
         loop = SIDE * SIDE * min(tinyar, torch)
-        print(f"{n:6d} {cached:8.3f} s {1000 * tinyar:14.1f} ms {1000 * torch:7.1f} ms {loop:9.1f} s {loop / cached:7.0f}", flush=True)
+        print(f"{n:6d} {cached:8.3f} s {1000 * tinyar:14.1f} ms {1000 * torch:7.1f} ms "
+              f"{loop:9.1f} s {loop / cached:7.0f}", flush=True)
 
     if args.whole_loop:
         print(f"100 images by the usual loop, run to its end: {whole_loop(common):.1f} s")

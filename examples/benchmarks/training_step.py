@@ -4,18 +4,20 @@
     python examples/benchmarks/training_step.py                       report's 5-block model, batch 128, 28x28, 2 levels
     python examples/benchmarks/training_step.py --levels 256
     python examples/benchmarks/training_step.py --config paper --channels 64      3x3 blocks, h = 32
-    python examples/benchmarks/training_step.py --model gated         Gated PixelCNN of the Amsterdam tutorial, batch 64, 256 levels
+    python examples/benchmarks/training_step.py --model gated         Gated PixelCNN of the Amsterdam tutorial,
+                                                                      batch 64, 256 levels
     python examples/benchmarks/training_step.py --model row           Row LSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal      Diagonal BiLSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal --config one-layer
     python examples/benchmarks/training_step.py --model naive --rounds 3      LSTM over the raster, h = 256, batch 128
-    python examples/benchmarks/training_step.py --growth              time for each image, and memory, at batches of 16 to 512
+    python examples/benchmarks/training_step.py --growth              time for each image, and memory,
+                                                                      at batches of 16 to 512
     python examples/benchmarks/training_step.py --backend cupy        on a GPU, PyTorch there too
 
-PyTorch runs the usual masked form (the whole kernel times a mask) and the form cropped to the kernel's live rows (in Gated PixelCNN, where
-that is a rectangle, to its live taps), each with and without channels-last memory. Row LSTM and Diagonal BiLSTM are
-loops of small steps, in which PyTorch may be faster on one thread than on more, so it runs both ways; their forms are
-told in `twins_recurrent`.
+PyTorch runs the usual masked form (the whole kernel times a mask) and the form cropped to the kernel's live rows (in
+Gated PixelCNN, where that is a rectangle, to its live taps), each with and without channels-last memory. Row LSTM and
+Diagonal BiLSTM are loops of small steps, in which PyTorch may be faster on one thread than on more, so it runs both
+ways; their forms are told in `twins_recurrent`.
 Before the race the twin's logits, and the norm of its gradient, are compared with tinyar's. With --growth PyTorch runs
 the cropped form, channels-last.
 """
@@ -98,7 +100,9 @@ def torch_step(kind, config, levels, batch, threads, options, cropped, channels_
 
 
 def compare(model, images, logits, norm):
-    """Raise AssertionError unless the model finds the same logits (batch, height, width, levels) and norm of the gradient."""
+    """Raise AssertionError unless the model finds the same logits (batch, height, width, levels)
+    and norm of the gradient.
+    """
     ours = model.forward(images)
     np.testing.assert_allclose(logits, ours.reshape(logits.shape), atol=1e-3, err_msg="logits of PyTorch and tinyar")
     model.zero_grads()
@@ -110,7 +114,8 @@ def compare(model, images, logits, norm):
 def contenders_of(args, batch, forms):
     """tinyar, and PyTorch in some of its forms, as `race` takes them."""
     options = {key: getattr(args, key) for key in ("channels", "blocks") if getattr(args, key)}
-    common = dict(kind=args.model, config=args.config, levels=args.levels, batch=batch, threads=args.threads, options=options)
+    common = dict(kind=args.model, config=args.config, levels=args.levels, batch=batch, threads=args.threads,
+                  options=options)
     device = "cuda" if args.backend == "cupy" else "cpu"
     contenders = {"tinyar": (tinyar_step, {**common, "threads": args.threads if device == "cpu" else 1},
                              {"TINYAR_BACKEND": args.backend})}
@@ -124,7 +129,8 @@ def print_growth(args):
     print(f"{'batch':>6s} {'tinyar, an image':>18s} {'memory':>9s} {'PyTorch, an image':>18s} {'memory':>9s}")
     for batch in (16, 32, 64, 128, 256, 512):
         results = race(contenders_of(args, batch, {"cropped": CROPPED}), args.rounds)
-        columns = [f"{1000 * statistics.median(times) / batch:15.3f} ms {memory:6.0f} MB" for times, memory in results.values()]
+        columns = [f"{1000 * statistics.median(times) / batch:15.3f} ms {memory:6.0f} MB"
+                   for times, memory in results.values()]
         print(f"{batch:6d} " + " ".join(columns), flush=True)
 
 

@@ -1,11 +1,15 @@
-"""The PyTorch twin of a tinyar network: the same function, with the same weights, written as one usually writes it in PyTorch.
+"""The PyTorch twin of a tinyar network: the same function, with the same weights,
+written as one usually writes it in PyTorch.
 
 A convolution that must not see later pixels comes in two forms:
 
-    masked    as most code has it, also the University of Amsterdam's tutorial: a whole kernel, odd and centred, times a mask
-    cropped   a kernel of the live rows (and, without a mask, columns) alone, and an image padded on some sides more than on others
+    masked    as most code has it, also the University of Amsterdam's tutorial:
+              a whole kernel, odd and centred, times a mask
+    cropped   a kernel of the live rows (and, without a mask, columns) alone,
+              and an image padded on some sides more than on others
 
-Images and features of the twin are (batch, channels, height, width). Only the processes that PyTorch runs in import this file.
+Images and features of the twin are (batch, channels, height, width).
+Only the processes that PyTorch runs in import this file.
 """
 
 import torch
@@ -25,7 +29,9 @@ from tinyar.receptive_fields import live_pairs
 
 
 def torch_twin(layer, cropped, channels_last):
-    """The twin of a layer, or chain of layers, without conditions; channels_last says how PyTorch keeps its kernels in memory."""
+    """The twin of a layer, or chain of layers, without conditions;
+    channels_last says how PyTorch keeps its kernels in memory.
+    """
     twin = convert(layer, cropped)
     return twin.to(memory_format=torch.channels_last) if channels_last else twin
 
@@ -35,8 +41,8 @@ def convert(layer, cropped):
     if isinstance(layer, Chain):
         return nn.Sequential(*convert_links(layer.links, cropped))
     if isinstance(layer, (Residual, MaskedConv2d, ShiftedConv2d, GatedBlock, PlainFirst, TwoStreams)):
-        return {Residual: Skip, MaskedConv2d: Masked, ShiftedConv2d: ShiftedCropped if cropped else ShiftedMasked, GatedBlock: Block,
-                PlainFirst: First, TwoStreams: Streams}[type(layer)](layer, cropped)
+        return {Residual: Skip, MaskedConv2d: Masked, ShiftedConv2d: ShiftedCropped if cropped else ShiftedMasked,
+                GatedBlock: Block, PlainFirst: First, TwoStreams: Streams}[type(layer)](layer, cropped)
     if isinstance(layer, DiagonalBiRecurrence):
         return DiagonalBiLSTM(layer, cropped)
     if isinstance(layer, (LayerNorm, RowRecurrence)):
@@ -50,7 +56,8 @@ def convert(layer, cropped):
         twin.weight.data = tensor(layer.params["w"]).T[:, :, None, None].contiguous()
     elif isinstance(layer, (Conv2d, ConvTranspose2d)):
         kind = getattr(nn, type(layer).__name__)  # both libraries keep a transposed kernel as its forward twin's
-        twin = kind(layer.in_channels, layer.out_channels, layer.windows.kernel, layer.windows.stride, layer.windows.padding)
+        twin = kind(layer.in_channels, layer.out_channels,
+                    layer.windows.kernel, layer.windows.stride, layer.windows.padding)
         twin.weight.data = kernel_of(layer.params["w"])
     else:
         raise TypeError(f"no PyTorch twin of {type(layer).__name__}")
@@ -76,7 +83,8 @@ class Masked(nn.Module):
     def __init__(self, layer, cropped):
         super().__init__()
         self.half, self.cropped, rows = layer.half, cropped, layer.half + 1 if cropped else layer.kernel_size
-        self.weight, self.bias = nn.Parameter(kernel_of(layer.dense_kernel()[:rows])), nn.Parameter(tensor(layer.params["b"]))
+        self.weight, self.bias = (nn.Parameter(kernel_of(layer.dense_kernel()[:rows])),
+                                  nn.Parameter(tensor(layer.params["b"])))
         self.register_buffer("mask", kernel_of(live_pairs(layer)[:rows]))
 
     def forward(self, x):
@@ -114,7 +122,9 @@ def step_of(offsets):
 
 
 class ShiftedMasked(nn.Module):
-    """ShiftedConv2d by a kernel as wide to the right as to the left, and as far down as up, whose other taps are masked."""
+    """ShiftedConv2d by a kernel as wide to the right as to the left, and as far down as up,
+    whose other taps are masked.
+    """
 
     def __init__(self, layer, cropped):
         super().__init__()
@@ -134,7 +144,9 @@ class ShiftedMasked(nn.Module):
 
 
 class ShiftedCropped(nn.Module):
-    """ShiftedConv2d by its live taps alone: the image is padded (a negative number crops) so that they lie where they should."""
+    """ShiftedConv2d by its live taps alone:
+    the image is padded (a negative number crops) so that they lie where they should.
+    """
 
     def __init__(self, layer, cropped):
         super().__init__()
