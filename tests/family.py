@@ -20,6 +20,7 @@ MODELS = {
     "PixelCNN, ordered colours": lambda: PixelCNN(levels=2, image_channels=3, **PLAIN),
     "PixelCNN, independent colours": lambda: PixelCNN(levels=2, image_channels=3, ordered_colors=False, **PLAIN),
     "PixelCNN, classes": lambda: PixelCNN(levels=2, classes=3, **PLAIN),
+    "PixelCNN, classes and maps": lambda: PixelCNN(levels=2, classes=3, map_channels=2, **PLAIN),
     "Gated": lambda: GatedPixelCNN(levels=3, **GATED),
     "Gated, 5x5, one block": lambda: GatedPixelCNN(
         levels=2, **{**GATED, "kernel_size": 5, "first_kernel": 7, "dilations": (1,)}),

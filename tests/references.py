@@ -57,15 +57,20 @@ def steps_over_raster(layer, x, *condition):
     return np.stack([np.stack(row, axis=1) for row in rows], axis=1)
 
 
-def sample(model, n, height, width, seed, *condition):
-    """Plain ancestral sampling: the whole network for every sub-pixel that is drawn."""
+def sample(model, n, height, width, seed, *condition, known=0, mask=False):
+    """Plain ancestral sampling: the whole network for every sub-pixel that is drawn.
+
+    Where mask is true the sub-pixel is that of `known`.
+    """
     rng = np.random.default_rng(seed)
     images = np.zeros((n, height, width, model.image_channels), dtype=np.uint8)
+    known, mask = np.broadcast_to(known, images.shape), np.broadcast_to(mask, images.shape)
     for r in range(height):
         uniforms = rng.random((width, n, model.image_channels))
         for c, colors in itertools.product(range(width), model.color_passes):
             outputs = model(to_device(images), *condition)[:, r, c, colors]
-            images[:, r, c, colors] = to_host(model.likelihood.sample(outputs, uniforms[c][:, colors]))
+            drawn = to_host(model.likelihood.sample(outputs, uniforms[c][:, colors]))
+            images[:, r, c, colors] = np.where(mask[:, r, c, colors], known[:, r, c, colors], drawn)
     return images
 
 

@@ -92,6 +92,18 @@ def test_draws_equal_those_of_a_full_forward_for_every_pixel(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_completions_equal_those_of_a_full_forward_for_every_pixel(name):
+    model, rng = make(name), np.random.default_rng(0)
+    condition, labels, maps = random_condition(model, 4, 5, 4)
+    known = random_images(model, 4, 5, 4)
+    for mask in (np.arange(5)[:, None, None] < 2, rng.integers(0, 2, known.shape) == 1):  # upper rows, and anywhere
+        completed = sampling.sample(model, 4, (5, 4), labels=labels, maps=maps, known=known, mask=mask, seed=7)
+        slow = references.sample(model, 4, 5, 4, 7, *given(condition), known=known, mask=mask)
+        np.testing.assert_array_equal(completed, slow)
+        assert (completed == known)[np.broadcast_to(mask, known.shape)].all() and (completed != known).any()
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_last_layer_of_zeros_costs_exactly_log2_levels(name):
     model = MODELS[name]()
     for param in model.net.links[-1].params.values():
