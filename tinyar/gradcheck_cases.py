@@ -144,6 +144,8 @@ def cases():
             4, image_channels=3, ordered_colors=False, **small), (2, 4, 5, 3), 4),
         ("PixelCNN, by its class", OfCondition(
             models.PixelCNN(levels=3, classes=4, **small), image), (2, 1, 1, 4), None),
+        ("PixelCNN, by class and map", OfCondition(
+            models.PixelCNN(levels=3, classes=2, map_channels=3, **small), image), (2, 4, 5, 5), None),
         ("GatedPixelCNN", models.GatedPixelCNN(levels=3, **gated), (2, 5, 6, 1), 3),
         ("GatedPixelCNN, tutorial", models.GatedPixelCNN(levels=3, **tutorial), (2, 5, 6, 1), 3),
         ("GatedPixelCNN, ordered colours", models.GatedPixelCNN(4, image_channels=3, **gated), (2, 4, 5, 3), 4),

@@ -1,0 +1,54 @@
+"""The example that draws large images from small ones: what its network is told, and its command line."""
+
+import runpy
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from test_examples import EXAMPLES, refused, run
+from tinyar import checkpoint
+
+SMALL = ["--data", "digits", "--channels", "8", "--epochs", "1", "--threads", "2"]
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    """The names in the script."""
+    sys.path.insert(0, str(EXAMPLES))  # as Python does for a script
+    try:
+        return runpy.run_path(str(EXAMPLES / "super_resolution.py"))
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+
+def test_a_pixel_is_told_its_block_and_the_eight_around_it(lesson):
+    images = np.random.default_rng(0).integers(0, 5, (2, 4, 6, 3), dtype=np.uint8)
+    maps = lesson["maps_of"](images, 2, levels=5)
+    assert maps.shape == (2, 4, 6, 27)
+    for n, row, col in np.ndindex(2, 4, 6):
+        for k, (i, j) in enumerate((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)):
+            top, left = (row // 2 + i) * 2, (col // 2 + j) * 2
+            block = images[n, top:top + 2, left:left + 2] if top >= 0 and left >= 0 else images[n, :0, :0]
+            told = block.mean(axis=(0, 1)) / 2 - 1 if block.size else np.zeros(3)  # levels 0 .. 4 as -1 .. 1
+            np.testing.assert_allclose(maps[n, row, col, 3 * k:3 * k + 3], told, atol=1e-3)
+
+
+def test_it_trains_draws_and_resumes(tmp_path):
+    out, _ = run("super_resolution.py", *SMALL, "--images", "3", "--draws", "2", folder=tmp_path)
+    written = tmp_path / "runs" / "super-resolution-digits"
+    assert "from 4x4" in out and "bits/dim given the small image" in out and "levels off what was shown" in out
+    assert matplotlib.image.imread(written / "samples.png").shape[:2] == (3 * 8 * 9 - 8, 4 * 8 * 9 - 8)  # enlarged 8x
+    assert checkpoint.load(written / "model.npz")[0].map_channels == 9
+    again, _ = run("super_resolution.py", "--resume", "--images", "3", "--draws", "2", folder=tmp_path)
+    assert again.splitlines()[-3:] == out.splitlines()[-3:]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--factor", "3"], "8x8 images don't divide into blocks of 3x3"), (["--factor", "0"], "--factor: expected"),
+    (["--images", "0"], "--images: expected")])
+def test_what_does_not_fit_is_refused(tmp_path, arguments, message):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    assert message in refused("super_resolution.py", *SMALL, *arguments, folder=folder)
