@@ -9,14 +9,21 @@ import pathlib
 from tinyar import checkpoint, data
 from tinyar.files import latest_run_folder, new_run_folder
 
-NOT_OF_A_RUN = (  # may differ when it is resumed
-    "data_dir", "threads", "out", "resume", "samples", "temperature", "gif")
+# Options that may differ when a run is resumed.
+NOT_OF_A_RUN = "data_dir", "threads", "out", "resume", "samples", "draws", "temperature", "gif"
 
 
 def whole(text):
     """A whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def natural(text):
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
     return int(text)
 
 
@@ -106,15 +113,25 @@ def take_up(parser, args, name, file):
     """
     if args.out is None:
         args.out = latest_run_folder(f"{name}-{args.data or ''}", file)
+    if not pathlib.Path(args.out).is_dir():
+        raise FileNotFoundError(f"nothing to resume: no folder {args.out}")
     if not (pathlib.Path(args.out) / file).exists():
         return  # broken off before anything was saved: begin
     _, state = checkpoint.load(pathlib.Path(args.out) / file)
-    for option, then in state["about"].get("options", {}).items():
+    given = options_given(parser, args)
+    for option, then in state.get("about", {}).get("options", {}).items():
         now = getattr(args, option, None)
-        if now not in (then, parser.get_default(option)):
+        if option in given and now != then:
             raise ValueError(f"--{option.replace('_', '-')} was {then} in the run in {args.out}, now {now}: "
                              "a run is resumed with the options it was started with")
         setattr(args, option, then)
+
+
+def options_given(parser, args):
+    """The names of the options that stand on the command line, those at their defaults too."""
+    nothing = object()
+    again = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(args), nothing)))
+    return {name for name, value in vars(again).items() if value is not nothing}
 
 
 def folder_for(args, name, file):

@@ -4,7 +4,7 @@
                                                             on black-and-white MNIST
     python examples/compare.py --data cifar10 --levels 8    in colour there is a seventh:
                                                             colours independent of each other
-    python examples/compare.py --out runs/compare-mnist     go on where it was broken off
+    ... the same options, and --out runs/compare-mnist      go on where it was broken off
 
 All variants get the same images in the same order, the same number of updates and the same learning rates; so this
 says what helps at a small budget, not where each would end. Writes to runs/compare-<data>/: a folder for each
@@ -16,7 +16,7 @@ import argparse
 import csv
 import sys
 
-from arguments import add_data_arguments, fill_in, folder_for, load_data, positive, whole
+from arguments import add_data_arguments, fill_in, folder_for, load_data, natural, positive, whole
 
 from tinyar import models, plotting, training
 from tinyar.files import atomic_write
@@ -50,7 +50,7 @@ def parse_arguments():
     parser.add_argument("--lr", type=positive,
                         help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of the variants, by their names in quotes")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
     parser.add_argument("--out", help="folder to write to, or to go on in "
                                       "(default: runs/compare-<data>, or the next number if that is finished)")

@@ -17,7 +17,7 @@ import sys
 import time
 
 import numpy as np
-from arguments import add_data_arguments, fill_in, folder_for, load_data, positive, whole
+from arguments import add_data_arguments, fill_in, folder_for, load_data, natural, positive, whole
 
 from tinyar import models, plotting, sampling, training
 from tinyar.files import atomic_write
@@ -45,7 +45,7 @@ def parse_arguments():
     parser.add_argument("--batch-size", type=whole, help="32; 16 for digits")
     parser.add_argument("--lr", type=positive, default=2e-3, help="learning rate (0.002)")
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models, by their names in quotes")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
     parser.add_argument("--out", help="folder to write to, or to go on in "
                                       "(default: runs/models-<data>, or the next number if that is finished)")

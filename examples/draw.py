@@ -27,7 +27,7 @@ import pathlib
 import sys
 
 import numpy as np
-from arguments import load_again, positive, whole
+from arguments import load_again, natural, positive, whole
 from drawing import A_ROW
 
 from tinyar import backend, checkpoint, codes, models, plotting, sampling
@@ -45,7 +45,7 @@ def parse_arguments():
                         help="of the images (those of the training data)")
     parser.add_argument("--temperature", type=positive, default=1.0,
                         help="below 1 draws likelier, less varied images (1)")
-    parser.add_argument("--seed", type=int, default=0, help="another number, other draws (0)")
+    parser.add_argument("--seed", type=natural, default=0, help="another number, other draws (0)")
     parser.add_argument("--label", type=int, nargs="+",
                         help="classes to draw, a row of images for each; -1 tells none (all there are)")
     parser.add_argument("--complete", action="store_true", help="draw what is missing of test images")
@@ -121,6 +121,9 @@ def load(args):
     if kinds not in ([PIXELS], [AUTOENCODER, PRIOR]):
         raise ValueError(f"{', '.join(map(str, paths))}: expected either {PIXELS}, or {AUTOENCODER} and then {PRIOR}, "
                          f"got {' and '.join(kinds)}")
+    if loaded[-1][0].map_channels:
+        raise ValueError(f"{paths[-1]} is conditioned on maps, which this script has none of; the one that trained it "
+                         "draws when it is resumed")
     return loaded
 
 
@@ -174,6 +177,9 @@ def completions(args, model, about):
     mask = (np.arange(height) < rows)[:, None, None]
     options = {"known": images.repeat(args.completions, axis=0), "mask": mask}
     if args.label or model.classes:
+        if args.label is None and dataset.test.labels is None:
+            raise ValueError(f"{dataset.name} says no classes of its images: give the one of all completions by "
+                             "--label, or -1 for none")
         labels = dataset.test.labels[:args.images] if args.label is None else np.repeat(args.label, len(images))
         options["labels"] = labels.repeat(args.completions)
 

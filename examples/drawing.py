@@ -1,13 +1,14 @@
 """What the training examples do at the end: draw from the model, and show it beside real images."""
 
 import numpy as np
+from arguments import positive, whole
 
 from tinyar import plotting, sampling
 
 A_ROW = 10  # images of a class in a row of the picture
 
 
-def add_drawing_arguments(parser, whole, positive):
+def add_drawing_arguments(parser):
     parser.add_argument("--samples", type=whole, default=64,
                         help="images to draw at the end (64); with --classes 10 of each class")
     parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
@@ -19,12 +20,12 @@ def save_drawings(folder, model, dataset, args):
 
     A model of classes draws a row of images for each of them.
     """
-    labels, real, columns = None, dataset.test.images[:args.samples], None
+    n, labels, real, columns = args.samples, None, dataset.test.images[:args.samples], None
     if model.classes:
-        labels, columns = np.repeat(np.arange(model.classes), A_ROW), A_ROW
+        n, labels, columns = model.classes * A_ROW, np.repeat(np.arange(model.classes), A_ROW), A_ROW
         real = rows_of_classes(dataset, model.classes)
     film = plotting.Film(dataset.levels) if args.gif else None
-    samples = sampling.sample(model, len(real), dataset.image_shape, labels=labels, temperature=args.temperature,
+    samples = sampling.sample(model, n, dataset.image_shape, labels=labels, temperature=args.temperature,
                               seed=args.seed, progress=True, watch=film.watch if film else None)
     plotting.save_samples(folder / "samples.png", samples, real, dataset.levels, columns=columns)
     if film:

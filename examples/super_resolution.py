@@ -5,12 +5,12 @@
     python examples/super_resolution.py --resume                                      go on with the latest run
 
 The small image holds the mean of every factor x factor block of the large one. A Gated PixelCNN is told of it at every
-pixel, in every layer: the block that the pixel lies in and the eight around it, nine channels of a map for each colour.
-It needs no mask, as it is known before anything is drawn.
+pixel, in every gated block: of the small pixel that lies there and the eight around it, nine channels of a map for each
+colour. It needs no mask, as it is known before anything is drawn.
 
 A large image x has just one small image s, so p(x) = p(s) p(x | s): what the test images cost here is what s leaves
 open, and it must be less than they cost a network that is told nothing. Many x belong to one s, and the draws show some
-of them. That they shrink to s again isn't built in, it is learned: the last line says how nearly they do.
+of them. That they shrink to s again isn't built in, it is learned; the line "draws:" says how nearly they do.
 
 Writes to runs/super-resolution-<data>/: model.npz (the best weights), training.npz (to resume), history.csv, curve.png,
 and samples.png: in each row a test image, what was shown of it, and draws.
@@ -22,7 +22,8 @@ import math
 import sys
 
 import numpy as np
-from arguments import (add_data_arguments, fill_in, folder_for, load_data, options_of_a_run, positive, take_up, whole)
+from arguments import (add_data_arguments, fill_in, folder_for, load_data, options_of_a_run, natural, positive, take_up,
+                       whole)
 
 from tinyar import backend, models, plotting, sampling, training
 from tinyar.optim import cosine
@@ -40,9 +41,9 @@ def parse_arguments():
     parser.add_argument("--batch-size", type=whole, help="32; 16 for digits")
     parser.add_argument("--lr", type=positive,
                         help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
-    parser.add_argument("--images", type=whole, default=8, help="test images to start from at the end (8)")
+    parser.add_argument("--samples", type=whole, default=8, help="test images to draw from at the end (8)")
     parser.add_argument("--draws", type=whole, default=8, help="draws from each (8)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
     parser.add_argument("--out", help="folder to write to (default: runs/super-resolution-<data>, a new one each time)")
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
@@ -74,7 +75,7 @@ def maps_of(images, factor, levels):
     rows, columns = small.shape[1:3]
     padded = np.pad(small, ((0, 0), (1, 1), (1, 1), (0, 0)))
     around = [padded[:, i:i + rows, j:j + columns] for i, j in np.ndindex(3, 3)]
-    return enlarge(np.concatenate(around, axis=3).astype(np.float16), factor)  # a batch at a time becomes float32
+    return enlarge(np.concatenate(around, axis=3).astype(np.float16), factor)  # float32 in the network; half the memory
 
 
 def main():
@@ -82,6 +83,8 @@ def main():
     dataset = load_data(args)
     fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
     folder = folder_for(args, f"super-resolution-{dataset.name}", "training.npz")
+    if dataset.train.redraw:
+        raise ValueError("--binarize fresh: the maps are made once, of images that stay as they are; expected fixed")
     train, validation, test = (
         dataclasses.replace(split, maps=maps_of(split.images, args.factor, dataset.levels))
         for split in (dataset.train, dataset.validation, dataset.test))
@@ -105,19 +108,20 @@ def main():
           f"images that training never saw, {dataset.levels} levels (knowing nothing costs "
           f"{math.log2(dataset.levels):.2f})")
 
-    shown = test.images[:args.images]
+    shown = test.images[:args.samples]
     drawn = sampling.sample(model, len(shown) * args.draws, dataset.image_shape, seed=args.seed, progress=True,
-                            maps=test.maps[:args.images].repeat(args.draws, axis=0))
+                            maps=test.maps[:args.samples].repeat(args.draws, axis=0))
     small = shrink(shown, args.factor)
     distance = abs(shrink(drawn, args.factor) - small.repeat(args.draws, axis=0)).mean()
     others = shrink(test.images, args.factor)
     by_chance = abs(others - np.roll(others, 1, axis=0)).mean()
     print(f"draws: shrunk again they are {distance:.2f} levels off what was shown, on average; "
           f"the small image of another would be {by_chance:.2f}")
-    picture = np.concatenate([shown[:, None], np.rint(enlarge(small, args.factor)).astype(np.uint8)[:, None],
-                              drawn.reshape(len(shown), args.draws, *dataset.image_shape)], axis=1)
-    plotting.save_image(folder / "samples.png", plotting.grid(picture.reshape(-1, *dataset.image_shape),
-                                                              dataset.levels, columns=picture.shape[1]))
+    rows = np.concatenate([shown[:, None], enlarge(small, args.factor)[:, None],
+                           drawn.reshape(len(shown), args.draws, *dataset.image_shape)], axis=1)
+    shades = np.rint(rows * (255 / (dataset.levels - 1))).astype(np.uint8)  # means lie between the levels
+    plotting.save_image(folder / "samples.png",
+                        plotting.grid(shades.reshape(-1, *dataset.image_shape), 256, columns=rows.shape[1]))
     print(f"wrote to {folder}: model.npz, training.npz, history.csv, curve.png, samples.png")
 
 

@@ -13,8 +13,8 @@ import argparse
 import math
 import sys
 
-from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, positive,
-                       share, take_up, whole)
+from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, natural,
+                       positive, share, take_up, whole)
 from drawing import add_drawing_arguments, save_drawings
 
 from tinyar import backend, models, training
@@ -41,11 +41,11 @@ def parse_arguments():
     parser.add_argument("--lr", type=positive,
                         help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
     parser.add_argument("--out", help="folder to write to (default: runs/gated-<data>, a new one each time)")
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
-    add_drawing_arguments(parser, whole, positive)
+    add_drawing_arguments(parser)
     args = parser.parse_args()
     if args.hide_labels and not args.classes and not args.resume:
         parser.error("--hide-labels goes with --classes")

@@ -17,8 +17,8 @@ import argparse
 import math
 import sys
 
-from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, positive,
-                       share, take_up, whole)
+from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, natural,
+                       positive, share, take_up, whole)
 from drawing import add_drawing_arguments, save_drawings
 
 from tinyar import backend, layers, models, receptive_fields, training
@@ -47,11 +47,11 @@ def parse_arguments():
     parser.add_argument("--lr", type=positive,
                         help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
     parser.add_argument("--out", help="folder to write to (default: runs/pixelcnn-<data>, a new one each time)")
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
-    add_drawing_arguments(parser, whole, positive)
+    add_drawing_arguments(parser)
     args = parser.parse_args()
     if args.hide_labels and not args.classes and not args.resume:
         parser.error("--hide-labels goes with --classes")
@@ -85,8 +85,9 @@ def main():
           f"that training never saw, {dataset.levels} levels (knowing nothing costs {math.log2(dataset.levels):.2f})")
 
     drawings = save_drawings(folder, model, dataset, args)
-    convolutions = [layer for _, layer in model.layers() if isinstance(layer, layers.MaskedConv2d)]
-    titles = "first layer, mask A", "second convolution, mask B"
+    convolutions = [layer for _, layer in model.layers()
+                    if isinstance(layer, layers.MaskedConv2d) and layer.kernel_size > 1]
+    titles = "first layer, mask A", "later layers, mask B"
     receptive_fields.save_masks(folder / "masks.png", dict(zip(titles, convolutions)))
     print(f"wrote to {folder}: model.npz, training.npz, history.csv, curve.png, masks.png, {', '.join(drawings)}")
 

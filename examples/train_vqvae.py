@@ -23,8 +23,8 @@ import math
 import sys
 
 import numpy as np
-from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, positive,
-                       take_up, whole)
+from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, natural,
+                       positive, take_up, whole)
 from drawing import A_ROW, rows_of_classes
 
 from tinyar import backend, checkpoint, codes, models, plotting, training
@@ -53,7 +53,7 @@ def parse_arguments():
     parser.add_argument("--batch-size", type=whole, help="64; 32 for digits")
     parser.add_argument("--lr", type=positive, default=2e-3,
                         help="learning rate at its height, from which it falls by a cosine (0.002)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=natural, default=0)
     parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
     parser.add_argument("--out", help="folder to write to (default: runs/vqvae-<data>, a new one each time)")
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
@@ -63,6 +63,8 @@ def parse_arguments():
     args = parser.parse_args()
     if args.resume:
         take_up(parser, args, "vqvae", "autoencoder/training.npz")
+    if args.codes == 1:
+        parser.error("--codes: one code can say nothing; expected at least 2")
     if args.flat and args.classes:
         parser.error("--classes: it is the prior that is told the class, and --flat trains none")
     return args

@@ -5,7 +5,7 @@ they reach the model beside their own images, may be hidden, and are asked for w
 import numpy as np
 import pytest
 
-from tinyar import checkpoint, sampling, training
+from tinyar import checkpoint, data, sampling, training
 from tinyar.backend import to_host, xp
 from tinyar.conditions import Conditions
 from tinyar.data import Split
@@ -66,6 +66,31 @@ def test_hidden_labels_are_the_share_asked_for_others_each_epoch_and_the_same_ag
     np.testing.assert_array_equal(conditions.of(np.array([2, 0]))[:, 0, 0], [[0, 0, 1], [1, 0, 0]])
 
 
+def test_fit_hides_labels_anew_in_every_epoch(monkeypatch):
+    seen = []
+    gradient = Workers.gradient
+
+    def watch(self, images, condition=None, inputs=None):
+        seen.append(condition)
+        return gradient(self, images, condition, inputs)
+    monkeypatch.setattr(Workers, "gradient", watch)
+    train = stripes()
+    training.fit(GatedPixelCNN(**GATED), train, hide_labels=0.5, **{**OPTIONS, "batch_size": 60})
+    for epoch, condition in enumerate(seen, start=1):
+        order = np.random.default_rng([0, epoch]).permutation(60)
+        labels = Conditions(GatedPixelCNN(**GATED), train, "train").hiding(0.5, seed=0, epoch=epoch).labels[order]
+        np.testing.assert_array_equal(condition[:, 0, 0], labels[:, None] == np.arange(3))
+        assert 15 < (labels == -1).sum() < 45
+    assert len(seen) == 2
+
+
+def test_resuming_knows_the_maps():
+    images = stripes().images
+    model = GatedPixelCNN(levels=2, channels=6, first_kernel=3, dilations=(1,), head=(), map_channels=1)
+    one, other = (Conditions(model, Split(images, maps=maps), "train").fingerprint() for maps in (images, 1 - images))
+    assert one != other
+
+
 def test_resuming_knows_the_labels(tmp_path):
     train = stripes()
     unbroken = GatedPixelCNN(**GATED)
@@ -75,7 +100,8 @@ def test_resuming_knows_the_labels(tmp_path):
         training.fit(model, train, hide_labels=0.5, **{**OPTIONS, "epochs": epochs}, out=tmp_path, resume=True)
     for (_, one, _), (_, other, _) in zip(model.parameters(), unbroken.parameters()):
         np.testing.assert_array_equal(to_host(one), to_host(other))
-    for options in (dict(hide_labels=0.2), dict(hide_labels=0.5, train=Split(train.images, 2 - train.labels))):
+    for options in (dict(hide_labels=0.2), dict(hide_labels=0.5, train=Split(train.images, 2 - train.labels)),
+                    dict(hide_labels=0.5, validation=train)):
         with pytest.raises(checkpoint.CheckpointError, match="other options"):
             training.fit(GatedPixelCNN(**GATED), **{"train": train, **OPTIONS, **options}, out=tmp_path, resume=True)
 
@@ -90,6 +116,10 @@ def test_missing_or_wrong_conditions_are_refused():
         training.fit(GatedPixelCNN(**{**GATED, "classes": 2}), train)
     with pytest.raises(ValueError, match="train: the model is conditioned on maps: expected a Split with maps"):
         training.fit(GatedPixelCNN(**{**GATED, "map_channels": 2}), train)
+    with pytest.raises(ValueError, match="validation: expected a NumPy array of integers, got Dataset"):
+        training.fit(GatedPixelCNN(**GATED), train, data.load("digits"))
+    with pytest.raises(ValueError, match="images: expected a NumPy array of integers, got list"):
+        training.evaluate(GatedPixelCNN(**GATED), [1, 2])
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match="hide_labels: expected a share"):
             training.fit(GatedPixelCNN(**GATED), train, hide_labels=share)

@@ -76,6 +76,13 @@ def test_a_second_run_gets_a_folder_of_its_own_and_resume_takes_the_latest(train
     assert (folder / "runs" / "pixelcnn-digits" / "training.npz").read_bytes() == before
 
 
+def test_options_at_their_defaults_count_when_a_run_is_resumed(trained):
+    folder, _ = trained
+    _, err = run("train_pixelcnn.py", "--resume", "--out", "runs/pixelcnn-digits", "--channels", "64", folder=folder,
+                 expect=1)
+    assert "--channels was 8 in the run in runs/pixelcnn-digits, now 64" in err
+
+
 def test_without_blocks_it_is_a_single_convolution(tmp_path):
     run("train_pixelcnn.py", "--data", "digits", *SMALL, "--blocks", "0", "--out", "run", folder=tmp_path)
     assert (tmp_path / "run" / "masks.png").exists()
@@ -93,9 +100,14 @@ def trained_gated(tmp_path_factory):
 def test_train_gated_draws_a_row_for_each_class(trained_gated):
     folder, out = trained_gated
     assert "model: GatedPixelCNN" in out and "bits/dim on 300 images" in out
-    assert matplotlib.image.imread(folder / "runs" / "gated-digits" / "samples.png").std() > 0.01
     model, state = checkpoint.load(folder / "runs" / "gated-digits" / "model.npz")
     assert model.classes == 10 and state["about"]["image_shape"] == [8, 8, 1]
+    test = data.load("digits").test
+    real = np.concatenate([test.images[test.labels == label][:10] for label in range(10)])
+    drawn = sample(model, 100, (8, 8), labels=np.repeat(np.arange(10), 10))
+    plotting.save_samples(folder / "expected.png", drawn, real, 17, columns=10)
+    written = matplotlib.image.imread(folder / "runs" / "gated-digits" / "samples.png")
+    np.testing.assert_array_equal(written, matplotlib.image.imread(folder / "expected.png"))
 
 
 VQVAE = ["--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1", "--prior-epochs", "1",
@@ -336,6 +348,8 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path):
     (["--data", "digits", "--temperature", "0"], "--temperature"),
     (["--data", "mnist", "--data-dir", "nowhere"], "nowhere"), (["--data-dir", "nowhere"], "nowhere"),
     (["--data", "digits", "--resume"], "nothing to resume"),
+    (["--data", "digits", "--resume", "--out", "typo"], "nothing to resume: no folder typo"),
+    (["--data", "digits", "--seed", "-1"], "--seed: expected a whole number of at least 0"),
     (["--data", "digits", "--out", "/dev/null/run"], "can't write to the folder"),
     (["--colour"], "unrecognized arguments"),
 ])

@@ -271,6 +271,13 @@ def test_published_parameter_counts(name, changes, live):
         assert stored_parameters(model) == 852_160
 
 
+def test_options_may_be_any_numbers_one_after_the_other():
+    model = GatedPixelCNN(dilations=map(int, [1, 2]), head=np.array([8]), channels=4)
+    assert model.config["dilations"] == [1, 2] and model.config["head"] == [8]
+    again = GatedPixelCNN(**model.config)
+    assert [name for name, _ in again.arrays()] == [name for name, _ in model.arrays()]
+
+
 def test_parameter_counts_of_single_layers():
     assert GatedBlock(64, 64, 3).count_parameters() == 86_464
     assert GatedBlock(1, 64, 7, "A", residual=False).count_parameters() == 24_896
@@ -281,7 +288,8 @@ def test_parameter_counts_of_single_layers():
 
 @pytest.mark.parametrize("options, message", [
     (dict(first="masked"), "'gated' or 'plain'"), (dict(activation="tanh"), "'relu' or 'elu'"),
-    (dict(dilations=(0,)), "dilations"), (dict(dilations=(1.5,)), "dilations"),
+    (dict(dilations=(0,)), "dilations"), (dict(dilations=(1.5,)), "dilations"), (dict(dilations=2), "dilations"),
+    (dict(head=64), "head: expected a list"), (dict(head=np.array([8, 0])), "head"),
     (dict(first="plain", dilations=()), "dilations"), (dict(levels=1), "2 to 256"),
     (dict(channels=0), "channel counts"), (dict(image_channels=3, channels=2), "dealt out"),
     (dict(one_hot=True, image_channels=3), "one_hot"),

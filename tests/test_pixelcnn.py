@@ -79,9 +79,10 @@ def test_equal_seeds_give_equal_models():
     (dict(levels=1), "2 to 256"), (dict(levels=257), "2 to 256"),
     (dict(kernel_size=4), "odd"), (dict(first_kernel=2), "odd"),
     (dict(block="dense"), "'bottleneck' or 'plain'"), (dict(blocks=-1), "blocks"), (dict(blocks=1.5), "blocks"),
-    (dict(channels=0), "channel counts"), (dict(channels=1), "channel counts"),
+    (dict(channels=0), "expected at least 2, got 0"), (dict(channels=1), "expected at least 2, got 1"),
+    (dict(channels=0, block="plain"), "channel counts"), (dict(head=4), "head: expected a list"),
     (dict(image_channels=3, channels=2), "dealt out"),
-    (dict(head=(0,)), "channel counts"), (dict(image_channels=0), "channel counts"),
+    (dict(head=(0,)), "head: expected a list"), (dict(image_channels=0), "channel counts"),
 ])
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

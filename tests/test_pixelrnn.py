@@ -266,7 +266,7 @@ def test_options_that_do_not_fit_are_refused(model, options, message):
     (RowLSTM, dict(kernel_size=1), "kernel_size must be odd and at least 3"),
     (RowLSTM, dict(first_kernel=4), "first_kernel must be odd and at least 3"),
     (DiagonalBiLSTM, dict(first_kernel=1), "first_kernel must be odd and at least 3"),
-    (RowLSTM, dict(head=(0,)), "channel counts"),
+    (RowLSTM, dict(head=(0,)), "head: expected a list"),
     (RowLSTM, dict(image_channels=3, hidden=2), "dealt out"),
     (DiagonalBiLSTM, dict(image_channels=3, hidden=2), "dealt out"),
 ])

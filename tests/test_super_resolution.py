@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from test_examples import EXAMPLES, refused, run
-from tinyar import checkpoint
+from tinyar import checkpoint, data
+from tinyar.sampling import sample
 
 SMALL = ["--data", "digits", "--channels", "8", "--epochs", "1", "--threads", "2"]
 
@@ -35,19 +36,28 @@ def test_a_pixel_is_told_its_block_and_the_eight_around_it(lesson):
             np.testing.assert_allclose(maps[n, row, col, 3 * k:3 * k + 3], told, atol=1e-3)
 
 
-def test_it_trains_draws_and_resumes(tmp_path):
-    out, _ = run("super_resolution.py", *SMALL, "--images", "3", "--draws", "2", folder=tmp_path)
+def test_it_trains_draws_and_resumes(lesson, tmp_path):
+    out, _ = run("super_resolution.py", *SMALL, "--samples", "3", "--draws", "2", folder=tmp_path)
     written = tmp_path / "runs" / "super-resolution-digits"
     assert "from 4x4" in out and "bits/dim given the small image" in out and "levels off what was shown" in out
-    assert matplotlib.image.imread(written / "samples.png").shape[:2] == (3 * 8 * 9 - 8, 4 * 8 * 9 - 8)  # enlarged 8x
-    assert checkpoint.load(written / "model.npz")[0].map_channels == 9
-    again, _ = run("super_resolution.py", "--resume", "--images", "3", "--draws", "2", folder=tmp_path)
+    model, _ = checkpoint.load(written / "model.npz")
+    images = data.load("digits").test.images[:3]
+    drawn = sample(model, 6, (8, 8), maps=lesson["maps_of"](images, 2, levels=17).repeat(2, axis=0)).reshape(3, 2, 8, 8)
+    small = images.reshape(3, 4, 2, 4, 2).mean(axis=(2, 4)).repeat(2, axis=1).repeat(2, axis=2)
+    expected = np.concatenate([images[:, None, ..., 0], small[:, None], drawn], axis=1) / 16
+    found = matplotlib.image.imread(written / "samples.png")[::8, ::8, 0]  # a pixel is a square of 8 x 8
+    for i, j in np.ndindex(3, 4):
+        np.testing.assert_allclose(found[9 * i:9 * i + 8, 9 * j:9 * j + 8], expected[i, j], atol=0.5 / 255 + 1e-6)
+    again, _ = run("super_resolution.py", "--resume", "--samples", "3", "--draws", "2", folder=tmp_path)
     assert again.splitlines()[-3:] == out.splitlines()[-3:]
+    out, _ = run("super_resolution.py", "--resume", "--samples", "2", "--draws", "1", folder=tmp_path)
+    assert matplotlib.image.imread(written / "samples.png").shape[:2] == (8 * 17, 8 * 26)
+    assert "conditioned on maps" in refused("draw.py", written, folder=tmp_path)
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["--factor", "3"], "8x8 images don't divide into blocks of 3x3"), (["--factor", "0"], "--factor: expected"),
-    (["--images", "0"], "--images: expected")])
+    (["--samples", "0"], "--samples: expected"), (["--binarize", "fresh"], "--binarize fresh: the maps are made once")])
 def test_what_does_not_fit_is_refused(tmp_path, arguments, message):
     folder = tmp_path / "work"
     folder.mkdir()

@@ -359,6 +359,7 @@ def test_progress_is_shown_on_request(capsys):
     (dict(patience=-1), "patience"), (dict(patience=0), "patience"), (dict(lr=float("inf")), "lr: expected"),
     (dict(about={"model": object()}), "can't be saved"), (dict(patience=2, validation=None), "needs validation"),
     (dict(threads=0), "threads: expected"), (dict(clip=-1.0), "clip: expected a limit above 0"),
+    (dict(seed=-1), "seed: expected"),
     (dict(average=1.5), "decay"), (dict(lr=-1.0), "lr: expected"), (dict(lr=lambda t: 0.1 - t), "lr: expected"),
 ])
 def test_arguments_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, options, message):
@@ -381,7 +382,8 @@ def test_a_run_is_not_overwritten_nor_resumed_as_another(tmp_path):
     with pytest.raises(FileExistsError, match="holds a training run already"):
         fit(out=tmp_path, epochs=2)
     for options, message in ((dict(seed=5), "seed was 0, now 5"), (dict(batch_size=10), "batch_size was 20, now 10"),
-                             (dict(lr=1e-2), "lr was"), (dict(train=TRAIN[:40]), "images was")):
+                             (dict(lr=1e-2), "lr was"), (dict(train=TRAIN[:40]), "images was"),
+                             (dict(validation=VALIDATION[:20]), "validation was")):
         with pytest.raises(checkpoint.CheckpointError, match=message):
             fit(out=tmp_path, epochs=2, resume=True, **options)
     with pytest.raises(checkpoint.CheckpointError, match="another model"):

@@ -135,12 +135,12 @@ def save_curve(path, rows, unit="bits/dim"):
         raise ValueError("rows: expected at least one epoch, got none")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="epoch", ylabel=unit)
-    for name, color, style in (("train", BLUE, "o--"), ("validation", VERMILLION, "s-")):
-        points = measured(rows, name)
+    train, validation = measured(rows, "train"), measured(rows, "validation")
+    for name, points, color, style in (("train", train, BLUE, "o--"), ("validation", validation, VERMILLION, "s-")):
         if points:
             axes.plot(*zip(*points), style, color=color, markersize=4, label=name)
-    if points:  # of the validation
-        epoch, best = min(points, key=lambda point: point[1])
+    if validation:
+        epoch, best = min(validation, key=lambda point: point[1])
         axes.plot(epoch, best, "o", markersize=12, markerfacecolor="none", markeredgecolor="black",
                   label=f"best validation: {best:.4f} in epoch {epoch}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))

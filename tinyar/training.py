@@ -26,6 +26,8 @@ from tinyar.run import Run
 
 FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it is done every so many updates
 
+MEASURED_AT_ONCE = 1000  # images
+
 ADVICE = "try a smaller learning rate, or clip the gradients"
 
 
@@ -66,6 +68,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
                         ("patience", 1 if patience is None else patience)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
     if clip is not None and not clip > 0:
         raise ValueError(f"clip: expected a limit above 0, got {clip!r}")
     if not 0 <= hide_labels <= 1:
@@ -79,11 +83,13 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     check_images(model, "train", draw_epoch(0))
     conditions = Conditions(model, train, "train", required=True)
     if validation is not None:
-        validation_conditions = Conditions(model, validation, "validation", required=True)
-        validation = getattr(validation, "images", validation)
-        check_images(model, "validation", validation)
+        held_out = getattr(validation, "images", validation)
+        check_images(model, "validation", held_out)
+        held_out_conditions = Conditions(model, validation, "validation", required=True)
     options = {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed,
-               "images": fingerprint(draw_epoch(0)) + conditions.fingerprint(), "hide_labels": hide_labels,
+               "images": fingerprint(draw_epoch(0)) + conditions.fingerprint(),
+               "validation": None if validation is None else fingerprint(held_out) + held_out_conditions.fingerprint(),
+               "hide_labels": hide_labels,
                "optimizer": optimizer.__name__,
                "scheduled_sampling": None if scheduled_sampling is None else scheduled_sampling.fingerprint(),
                "lr": [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]}
@@ -107,8 +113,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
                 if spoilt:
                     raise NonFiniteError(f"{spoilt} isn't finite any more "
                                          f"after update {run.progress.updates}; {ADVICE}")
-                run.end_epoch(lambda: None if validation is None else model.figure(
-                    workers.measure(validation, validation_conditions.of(np.arange(len(validation))))))
+                run.end_epoch(lambda: None if validation is None else measure(workers, held_out, held_out_conditions))
                 if progress:
                     tqdm.write(describe(history.rows[-1], model.unit))
             if interrupt.asked:
@@ -158,11 +163,19 @@ def evaluate(model, images, threads=None):
 
     A conditional model is told the labels and maps of a Split; of an array of images it is told no class.
     """
-    conditions = Conditions(model, images, "images")
-    images = getattr(images, "images", images)
-    check_images(model, "images", images)
+    pixels = getattr(images, "images", images)
+    check_images(model, "images", pixels)
     with Workers(model, threads) as workers:
-        return model.figure(workers.measure(images, conditions.of(np.arange(len(images)))))
+        return measure(workers, pixels, Conditions(model, images, "images"))
+
+
+def measure(workers, images, conditions):
+    """What images cost on average, in model.unit; piece by piece, as maps are large in the network's float32."""
+    total = 0.0
+    for i in range(0, len(images), MEASURED_AT_ONCE):
+        index = np.arange(i, min(i + MEASURED_AT_ONCE, len(images)))
+        total += workers.measure(images[index], conditions.of(index)) * len(index)
+    return workers.model.figure(total / len(images))
 
 
 def check_images(model, name, images):

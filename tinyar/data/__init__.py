@@ -34,7 +34,8 @@ class Split:
     """Images (N, height, width, channels), uint8 levels, and their labels (N,), whole numbers from 0, or None.
 
     `redraw`, where there is one, is a function of the epoch's number that draws the images anew. `maps`, where there
-    are any, (N, height, width, channels), are what a model conditioned on maps is told of each image.
+    are any, (N, height, width, channels), are what a model conditioned on maps is told of each image; they are not
+    drawn anew.
     """
 
     images: np.ndarray

@@ -1,4 +1,4 @@
-"""How a class, or a map, gets into a network: as a bias that depends on it, added in every layer."""
+"""How a class, or a map, gets into a network: as a bias that depends on it, added layer after layer."""
 
 import numpy as np
 

@@ -32,9 +32,9 @@ class GatedBlock(Layer):
                 dh   = conv_h^T(dA_h) [+ dh']       conv^T: the backward of the convolution
                 dS   = dA_h W_l^T
                 dA_v = dS, moved up one row         if `shift`; a zero row comes in at the bottom
-                       + the gate's backward of dv' 0 in the last block
+                       + the gate's backward of dv', which is 0 in the last block
                 dv   = conv_v^T(dA_v)
-                dW_o = sum_rc gate(A_h)^T dh',  dW_l = sum_rc S^T dA_h,  dV_h = c^T sum_rc dA_h,  dV_v = c^T sum_rc dA_v
+                dW_o = sum_rc gate(A_h)^T dh',  dW_l = sum_rc S^T dA_h,  dV_h = sum_rc c^T dA_h,  dV_v = sum_rc c^T dA_v
 
     The shift: A_v at row r has seen row r itself, to its very end. Moved down a row, it reaches h only where all that
     is past. A model whose first vertical layer already leaves out row r has shift=False. To do neither leaks the
@@ -104,8 +104,8 @@ class GatedBlock(Layer):
 
     def start(self, batch, height, width):
         super().start(batch, height, width)
-        self.link_row = self.link(  # of the row above the image
-            xp.zeros((batch, width, 2 * self.channels), dtype=self.dtype))
+        above_the_image = xp.zeros((batch, width, 2 * self.channels), dtype=self.dtype)
+        self.link_row = self.link(above_the_image)
 
     def step_row(self, v, row):
         """v' (batch, width, channels) at a row, from v there; what h is told of it waits for the steps that follow."""

@@ -8,8 +8,8 @@ group 0 (red) knows nothing of the current pixel, group 1 (green) knows red, gro
 def group_slices(channels, colors):
     """The slice of channels of each colour: channel k belongs to group floor(colors * k / channels).
 
-    The groups are contiguous, their sizes differ by at most one, earlier colours get the larger ones: 64 channels
-    give 22, 21, 21. Raises ValueError when there are fewer channels than colours.
+    The groups are contiguous and their sizes differ by at most one: 64 channels give 22, 21, 21. Raises ValueError
+    when there are fewer channels than colours.
     """
     if colors < 1 or channels < colors:
         raise ValueError(f"{channels} channels can't be dealt out to {colors} colours: "

@@ -89,8 +89,9 @@ class Gate(Pointwise):
     """y = tanh(a) * sigmoid(b), with a the first half of the channels and b the second
     (van den Oord et al. 2016, arXiv 1606.05328).
 
-    forward     t = tanh(a),  s = 1 / (1 + exp(-b)),  y = t s              x = [a, b] (..., 2 channels),
-                                                                           y (..., channels)
+    x = [a, b] (..., 2 * channels), y (..., channels)
+
+    forward     t = tanh(a),  s = 1 / (1 + exp(-b)),  y = t s
     backward    da = dy s (1 - t^2),  db = dy t s (1 - s)
 
     sigmoid(b) = (1 + tanh(b / 2)) / 2, which can't overflow, and NumPy has a fast tanh. Raises ValueError for an odd

@@ -36,8 +36,8 @@ class ShiftedConv2d(Layer):
 
     Drawing, pixel by pixel: `see` and `step`, if no tap lies on or after pixels of later steps, that is, if row 0 has
     no column above 0. Row by row: `see_row` and `output_row`, for a stream that computes whole rows. Both remember
-    as many rows as the kernel is high. Raises ValueError for row offsets above 0, for offsets that don't increase in
-    equal steps, and for bad channel counts.
+    the rows from the topmost offset down to the pixel's own. Raises ValueError for row offsets above 0, for offsets
+    that don't increase in equal steps, and for bad channel counts.
     """
 
     def __init__(self, in_channels, out_channels, rows, columns, bias=True, rng=None):

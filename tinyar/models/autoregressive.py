@@ -95,9 +95,10 @@ class AutoregressiveModel(Layer):
         name, parts = type(self).__name__, []
         if labels is not None and not self.classes:
             raise ValueError(f"{name}: labels were given, but this model is not conditioned on classes (classes=0)")
-        if (maps is None) != (not self.map_channels):
-            raise ValueError(f"{name}: this model is conditioned on maps of {self.map_channels} channels, got "
-                             + ("none" if maps is None else f"shape {np.shape(maps)}"))
+        if maps is not None and not self.map_channels:
+            raise ValueError(f"{name}: maps were given, but this model is not conditioned on maps (map_channels=0)")
+        if maps is None and self.map_channels:
+            raise ValueError(f"{name}: this model is conditioned on maps of {self.map_channels} channels, got none")
         if self.classes:
             labels = checked_labels(n, NO_LABEL if labels is None else labels, self.classes)
             parts.append((labels[:, None] == np.arange(self.classes)).astype(np.float32).reshape(n, 1, 1, self.classes))
@@ -216,6 +217,14 @@ def check_kernel(model, option):
     size = model.config[option]
     if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0:
         raise ValueError(f"{type(model).__name__}: {option} must be odd and at least 3, got {size!r}")
+
+
+def whole_numbers(option, values):
+    """The values of an option that takes several, as a list; a ValueError unless all are whole and at least 1."""
+    found = list(values) if np.iterable(values) else [None]
+    if not all(isinstance(value, (int, np.integer)) and value >= 1 for value in found):
+        raise ValueError(f"{option}: expected a list of whole numbers of at least 1, got {values!r}")
+    return [int(value) for value in found]
 
 
 def checked_labels(n, labels, classes, name="labels"):

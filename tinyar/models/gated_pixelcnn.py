@@ -1,9 +1,13 @@
 """Gated PixelCNN: PixelCNN without a blind spot, with gates instead of ReLU, conditioned on a class or a map.
 
 Two streams of features go through the layers, one of the rows above and one of the pixels to the left
-(`tinyar.layers.GatedBlock`). Together they see every earlier pixel within reach: with layers of half-widths m_1, m_2,
-... (times their dilation) and M their sum, the output at (r, c) sees columns c - M .. c + M of the rows r - M - 1 .. r
-- 1 (r - M .. r - 1 with first="plain"), and columns c - M .. c - 1 of its own row.
+(`tinyar.layers.GatedBlock`). Together they see every earlier pixel within reach. With layers of half-widths m_1, m_2,
+... (times their dilation) and M their sum, the output at (r, c) sees, unless the dilations leave gaps,
+
+    own row      columns c - M .. c - 1
+    rows above   columns c - M .. c + M of rows r - M - 1 .. r - 1, or of rows r - M .. r - 1 with first="plain"
+
+Dilations of 1, 2, 1, 4 leave no gaps; 2 alone behind a 3x3 first layer skips the second pixel to the left.
 
 Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves, Kavukcuoglu 2016, "Conditional Image Generation with
 PixelCNN Decoders", arXiv 1606.05328.
@@ -16,7 +20,7 @@ from tinyar.layer import Chain, Layer
 from tinyar.layers.gated import GatedBlock, horizontal_convolution
 from tinyar.layers.pointwise import ELU, ReLU
 from tinyar.layers.shifted import ShiftedConv2d
-from tinyar.models.autoregressive import AutoregressiveModel, check_kernel
+from tinyar.models.autoregressive import AutoregressiveModel, check_kernel, whole_numbers
 
 PUBLISHED = {
     # A first layer of 7x7 and seven of 3x3: 634,434 parameters with 2 levels, 650,944 with 256.
@@ -53,19 +57,18 @@ class GatedPixelCNN(AutoregressiveModel):
                  kernel_size=3, dilations=(1,) * 7, head=(64,), activation="relu", one_hot=False, classes=0,
                  map_channels=0, seed=0):
         super().__init__(levels, image_channels, ordered_colors, one_hot, classes, map_channels)
+        dilations, head = whole_numbers("dilations", dilations), whole_numbers("head", head)
         self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors,
                            channels=channels, first=first, first_kernel=first_kernel, kernel_size=kernel_size,
-                           dilations=list(dilations), head=list(head), activation=activation,
+                           dilations=dilations, head=head, activation=activation,
                            one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
         check_kernel(self, "first_kernel")
         check_kernel(self, "kernel_size")
         for option, value, known in (("first", first, ("gated", "plain")), ("activation", activation, ("relu", "elu"))):
             if value not in known:
                 raise ValueError(f"GatedPixelCNN: {option} is {known[0]!r} or {known[1]!r}, got {value!r}")
-        if (not all(isinstance(d, (int, np.integer)) and d >= 1 for d in dilations)
-                or (first == "plain" and not dilations)):
-            raise ValueError("GatedPixelCNN: dilations are whole numbers of at least 1, one for each block, "
-                             f"got {dilations!r}")
+        if first == "plain" and not dilations:
+            raise ValueError("GatedPixelCNN: dilations: behind a plain first layer there has to be a block, got none")
         rng, colors = np.random.default_rng(seed), self.colors
         common = dict(colors=colors, condition_channels=self.condition_channels, rng=rng)
         if first == "plain":

@@ -25,7 +25,7 @@ from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence
 from tinyar.layers.gated import horizontal_convolution
 from tinyar.layers.pointwise import ReLU
 from tinyar.layers.row_lstm import RowRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel, check_kernel
+from tinyar.models.autoregressive import AutoregressiveModel, check_kernel, whole_numbers
 from tinyar.models.raster_rnn import check_layers, open_forget_gates
 
 # Parameters are counted with a softmax, over two logits for two levels, and with the dead weights that others store:
@@ -80,9 +80,10 @@ class RowLSTM(AutoregressiveModel):
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, hidden=16, layers=7, first_kernel=7,
                  kernel_size=3, residual=True, head=(32, 32), one_hot=False, classes=0, map_channels=0, seed=0):
         super().__init__(levels, image_channels, ordered_colors, one_hot, classes, map_channels)
+        head = whole_numbers("head", head)
         self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors, hidden=hidden,
                            layers=layers, first_kernel=first_kernel, kernel_size=kernel_size, residual=residual,
-                           head=list(head), one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
+                           head=head, one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
         check_kernel(self, "kernel_size")
         rng = np.random.default_rng(seed)
 
@@ -111,8 +112,9 @@ class DiagonalBiLSTM(AutoregressiveModel):
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, hidden=16, layers=7, first_kernel=7,
                  residual=True, head=(32, 32), one_hot=False, classes=0, map_channels=0, seed=0):
         super().__init__(levels, image_channels, ordered_colors, one_hot, classes, map_channels)
+        head = whole_numbers("head", head)
         self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors, hidden=hidden,
-                           layers=layers, first_kernel=first_kernel, residual=residual, head=list(head),
+                           layers=layers, first_kernel=first_kernel, residual=residual, head=head,
                            one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
         rng = np.random.default_rng(seed)
 

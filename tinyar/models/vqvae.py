@@ -60,7 +60,8 @@ class VQVAE(Layer):
                  residual_channels=32, codes=128, code_channels=16, beta=0.25, learning="ema", decay=0.99,
                  revive_below=0.1, output="mse", flat=None, seed=0):
         super().__init__()
-        self.config = dict(levels=levels, image_channels=image_channels, widths=list(widths), mix=mix,
+        widths = list(widths)
+        self.config = dict(levels=levels, image_channels=image_channels, widths=widths, mix=mix,
                            residual_units=residual_units, residual_channels=residual_channels,
                            codes=codes, code_channels=code_channels, beta=beta,
                            learning=learning, decay=decay, revive_below=revive_below,
