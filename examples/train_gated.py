@@ -5,7 +5,7 @@
     python examples/train_gated.py --data mnist --levels 2 --channels 32 --classes    a row of drawings for each digit
     python examples/train_gated.py --resume                       go on with the latest run
 
-What to expect of each, in bits per dimension and minutes, stands in the README's table. Writes to runs/gated-<data>/:
+The README's table says what such runs came to, in bits per dimension and minutes. Writes to runs/gated-<data>/:
 model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
 """
 

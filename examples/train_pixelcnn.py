@@ -8,7 +8,7 @@
     python examples/train_pixelcnn.py --data cifar10 --levels 8   colour, R before G before B
     python examples/train_pixelcnn.py --resume                    go on with the latest run
 
-What to expect of each, in bits per dimension and minutes, stands in the README's table. Writes to
+The README's table says what such runs came to, in bits per dimension and minutes. Writes to
 runs/pixelcnn-<data>/: model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png,
 masks.png, and drawing.gif with --gif.
 """

@@ -7,7 +7,7 @@
     python examples/train_pixelrnn.py --model row --resume          go on with the latest run of this model
 
 A recurrence is a loop in training too, over pixels in the naive one, over rows, or over diagonals; so it takes long.
-What to expect of each, in bits per dimension and minutes, stands in the README's table. Writes to runs/<model>-<data>/:
+The README's table says what such runs came to, in bits per dimension and minutes. Writes to runs/<model>-<data>/:
 model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
 """
 

@@ -11,8 +11,8 @@
 The first stage learns the autoencoder; its figure is the mean squared error divided by the variance of the images
 (1 is no better than painting their mean), or with --output categorical bits per dimension given the codes. The bar
 shows the perplexity of each batch beside it: how many codes are in use. The second stage learns a prior p(codes),
-or with --classes p(codes | class). Images whose sides the strides don't divide get a margin of level 0. What to
-expect stands in the README's table. Writes to runs/vqvae-<data>/: autoencoder/ and prior/ (weights, history,
+or with --classes p(codes | class). Images whose sides the strides don't divide get a margin of level 0. The
+README's table says what such runs came to. Writes to runs/vqvae-<data>/: autoencoder/ and prior/ (weights, history,
 curves), codes.npz, reconstructions.png (originals over reconstructions), usage.png, codes.png and samples.png (the
 prior's draws beside independent ones), or outputs.png with --flat. draw.py draws more.
 """
