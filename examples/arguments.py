@@ -61,6 +61,7 @@ def add_data_arguments(parser):
 
 def load_data(args):
     """The dataset asked for; if none was, MNIST, or digits where MNIST can't be had. Sets args.data to its name."""
+    check_folder(args.data, args.data_dir)
     options = options_of_data(vars(args))
     try:
         dataset = data.load(args.data or "mnist", data_dir=args.data_dir, **options)
@@ -78,7 +79,14 @@ def load_again(about, data_dir=None):
     options = about.get("options", {})
     if not options.get("data"):
         raise ValueError("the checkpoint doesn't say which data it was trained on: expected one written by an example")
+    check_folder(options["data"], data_dir)
     return data.load(options["data"], data_dir=data_dir, **options_of_data(options))
+
+
+def check_folder(name, data_dir):
+    """Raise ValueError if it isn't said where one's own images are; a run doesn't remember it."""
+    if name == "folder" and not data_dir:
+        raise ValueError("--data-dir: expected the folder of your images")
 
 
 def options_of_data(options):
@@ -111,13 +119,16 @@ def take_up(parser, args, name, file):
 
     Raises FileNotFoundError if there is none, ValueError if an option is given now that was different then.
     """
-    if args.out is None:
+    if not args.out:
         args.out = latest_run_folder(f"{name}-{args.data or ''}", file)
-    if not pathlib.Path(args.out).is_dir():
-        raise FileNotFoundError(f"nothing to resume: no folder {args.out}")
-    if not (pathlib.Path(args.out) / file).exists():
+    folder = pathlib.Path(args.out)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"nothing to resume: no folder {folder}")
+    if not (folder / file).exists():
+        if any(path.is_file() and path.name != "history.csv" for path in folder.rglob("*")):
+            raise FileNotFoundError(f"nothing to resume: no {file} in {folder}, which holds other files")
         return  # broken off before anything was saved: begin
-    _, state = checkpoint.load(pathlib.Path(args.out) / file)
+    _, state = checkpoint.load(folder / file)
     given = options_given(parser, args)
     for option, then in state.get("about", {}).get("options", {}).items():
         now = getattr(args, option, None)

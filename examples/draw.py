@@ -27,7 +27,7 @@ import pathlib
 import sys
 
 import numpy as np
-from arguments import load_again, natural, positive, whole
+from arguments import fill_in, load_again, natural, positive, whole
 from drawing import A_ROW
 
 from tinyar import backend, checkpoint, codes, models, plotting, sampling
@@ -47,11 +47,12 @@ def parse_arguments():
                         help="below 1 draws likelier, less varied images (1)")
     parser.add_argument("--seed", type=natural, default=0, help="another number, other draws (0)")
     parser.add_argument("--label", type=int, nargs="+",
-                        help="classes to draw, a row of images for each; -1 tells none (all there are)")
+                        help="classes to draw, a row of images for each (default: every class); -1 for no class, "
+                             "of a network trained with --hide-labels")
     parser.add_argument("--complete", action="store_true", help="draw what is missing of test images")
     parser.add_argument("--known-rows", type=whole, help="with --complete: rows that the model is shown (half of them)")
-    parser.add_argument("--images", type=whole, default=8, help="with --complete: test images (8)")
-    parser.add_argument("--completions", type=whole, default=6, help="with --complete: completions of each (6)")
+    parser.add_argument("--images", type=whole, help="with --complete: test images (8)")
+    parser.add_argument("--completions", type=whole, help="with --complete: completions of each (6)")
     parser.add_argument("--columns", type=whole,
                         help="images in a row of the picture (default: about as many as there are rows)")
     parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
@@ -61,8 +62,9 @@ def parse_arguments():
     args = parser.parse_args()
     if args.out and args.out.suffix.lower() not in (".png", ".gif"):
         parser.error(f"--out: expected a file name that ends in .png or .gif, got {str(args.out)!r}")
-    if args.known_rows and not args.complete:
-        parser.error("--known-rows goes with --complete")
+    if not args.complete and (args.known_rows or args.images or args.completions):
+        parser.error("--known-rows, --images and --completions go with --complete")
+    fill_in(args, dict(images=8, completions=6))
     if args.complete and (args.n or args.size or args.columns):
         parser.error("--complete takes --images and --completions, and no --n, --size or --columns")
     return args
@@ -112,6 +114,9 @@ def load(args):
                              "expected a run of train_vqvae.py that came to its end, without --flat")
     paths = [path / "model.npz" if path.is_dir() else path for path in paths]
     missing = [path for path in paths if not path.exists()]
+    if missing and missing[0].with_name("training.npz").exists():
+        raise FileNotFoundError(f"no file {missing[0]}: no epoch of this run has ended yet; training.npz there has its "
+                                "latest weights")
     if missing:
         raise FileNotFoundError(f"no file {missing[0]}: expected a checkpoint, model.npz or training.npz, "
                                 "or the folder of a run")
@@ -122,8 +127,8 @@ def load(args):
         raise ValueError(f"{', '.join(map(str, paths))}: expected either {PIXELS}, or {AUTOENCODER} and then {PRIOR}, "
                          f"got {' and '.join(kinds)}")
     if loaded[-1][0].map_channels:
-        raise ValueError(f"{paths[-1]} is conditioned on maps, which this script has none of; the one that trained it "
-                         "draws when it is resumed")
+        raise ValueError(f"{paths[-1]} needs a map for every image, which draw.py can't make; "
+                         "super_resolution.py --resume --out FOLDER draws again")
     return loaded
 
 

@@ -126,6 +126,8 @@ def main():
         sys.exit(f"stopped and saved; go on with the same command and --resume --out {folder}")
     print(f"test:  {training.evaluate(model, dataset.test, args.threads):.4f} bits/dim on {len(dataset.test):,} images "
           f"that training never saw, {dataset.levels} levels (knowing nothing costs {math.log2(dataset.levels):.2f})")
+    if args.hide_labels:
+        print(f"       {training.evaluate(model, dataset.test.images, args.threads):.4f} bits/dim when told no class")
 
     drawings = save_drawings(folder, model, dataset, args)
     print(f"wrote to {folder}: model.npz, training.npz, history.csv, curve.png, {', '.join(drawings)}")
@@ -135,6 +137,6 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("stopped; --resume goes on from what was saved")
+        sys.exit("stopped; --resume goes on with the latest run that was saved, --resume --out FOLDER with that one")
     except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(f"train_pixelrnn.py: {error}")

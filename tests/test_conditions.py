@@ -5,7 +5,7 @@ they reach the model beside their own images, may be hidden, and are asked for w
 import numpy as np
 import pytest
 
-from tinyar import checkpoint, data, sampling, training
+from tinyar import checkpoint, data, gradcheck, sampling, training
 from tinyar.backend import to_host, xp
 from tinyar.conditions import Conditions
 from tinyar.data import Split
@@ -82,6 +82,17 @@ def test_fit_hides_labels_anew_in_every_epoch(monkeypatch):
         np.testing.assert_array_equal(condition[:, 0, 0], labels[:, None] == np.arange(3))
         assert 15 < (labels == -1).sum() < 45
     assert len(seen) == 2
+
+
+def test_measuring_in_pieces_keeps_images_and_conditions_together(monkeypatch):
+    rng = np.random.default_rng(0)
+    model = gradcheck.shake(GatedPixelCNN(levels=2, map_channels=2, **GATED).astype(xp.float64))
+    split = Split(rng.integers(0, 2, (20, 3, 4, 1)), rng.integers(0, 3, 20), maps=rng.standard_normal((20, 3, 4, 2)))
+    whole = training.evaluate(model, split)
+    monkeypatch.setattr(training, "MEASURED_AT_ONCE", 7)
+    assert training.evaluate(model, split) == pytest.approx(whole, abs=1e-12)
+    other = Split(split.images, np.roll(split.labels, 1), maps=np.roll(split.maps, 1, axis=0))
+    assert abs(training.evaluate(model, other) - whole) > 1e-4
 
 
 def test_resuming_knows_the_maps():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyar import checkpoint, codes, data, models, plotting, training
+from tinyar import checkpoint, codes, data, models, plotting, receptive_fields, training
 from tinyar.sampling import sample
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -76,11 +76,32 @@ def test_a_second_run_gets_a_folder_of_its_own_and_resume_takes_the_latest(train
     assert (folder / "runs" / "pixelcnn-digits" / "training.npz").read_bytes() == before
 
 
+def test_a_folder_that_holds_no_run_is_not_trained_into_on_resuming(trained):
+    folder, _ = trained
+    _, err = run("train_pixelcnn.py", "--resume", "--out", "runs", folder=folder, expect=1)
+    assert "nothing to resume: no training.npz in runs, which holds other files" in err
+
+
 def test_options_at_their_defaults_count_when_a_run_is_resumed(trained):
     folder, _ = trained
     _, err = run("train_pixelcnn.py", "--resume", "--out", "runs/pixelcnn-digits", "--channels", "64", folder=folder,
                  expect=1)
     assert "--channels was 8 in the run in runs/pixelcnn-digits, now 64" in err
+
+
+def test_colour_masks_and_as_many_samples_as_asked_for(tmp_path, monkeypatch, capsys):
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)):
+        plotting.save_image(tmp_path / "images" / f"{i}.png", pixels, scale=1)
+    masks, samples = [], []
+    monkeypatch.setattr(receptive_fields, "save_masks", lambda path, layers: masks.extend(layers.values()))
+    monkeypatch.setattr(plotting, "save_samples", lambda path, drawn, real, *_, **__: samples.extend((drawn, real)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train_pixelcnn.py", "--data", "folder", "--data-dir", "images", "--size", "6",
+                                      "--levels", "4", *SMALL])
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    runpy.run_path(str(EXAMPLES / "train_pixelcnn.py"), run_name="__main__")
+    assert [layer.kernel_size for layer in masks] == [7, 3]
+    assert [len(images) for images in samples] == [4, 1]
 
 
 def test_without_blocks_it_is_a_single_convolution(tmp_path):
@@ -163,7 +184,8 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
     (["--codes", "0"], "--codes: expected"), (["--widths", "8", "8", "8", "8"], "can't be halved 4 times"),
     (["--output", "gauss"], "'mse' or 'categorical'"), (["--learning", "magic"], "'gradient' or 'ema'"),
     (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"),
-    (["--prior", "best"], "invalid choice"), (["--flat", "--classes"], "--flat trains none"),
+    (["--codes", "1"], "expected at least 2"), (["--prior", "best"], "invalid choice"),
+    (["--flat", "--classes"], "--flat trains none"),
 ])
 def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
     assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)
@@ -261,6 +283,18 @@ def test_draw_completes_what_it_is_shown(runs, draw, tmp_path):
         assert is_picture_of(tmp_path / "picture.png", np.concatenate(shown), 17, columns=4)
 
 
+def test_draw_says_what_is_missing(tmp_path):
+    folder = tmp_path / "work"
+    for i in range(6):
+        plotting.save_image(folder / "images" / f"{i}.png", np.full((8, 8, 3), 40 * i, dtype=np.uint8))
+    model = models.GatedPixelCNN(256, image_channels=3, channels=6, dilations=(1,), classes=2)
+    checkpoint.save(folder / "run" / "training.npz", model, {"about": {"options": {"data": "folder", "size": 8}}})
+    complete = ["draw.py", folder / "run" / "training.npz", "--complete"]
+    assert "no epoch of this run has ended yet" in refused("draw.py", folder / "run", folder=folder)
+    assert "--data-dir: expected the folder of your images" in refused(*complete, folder=folder)
+    assert "folder says no classes of its images" in refused(*complete, "--data-dir", folder / "images", folder=folder)
+
+
 def test_draw_from_the_command_line_writes_beside_the_checkpoint(trained):
     folder, _ = trained
     out, _ = run("draw.py", "runs/pixelcnn-digits/model.npz", "--complete", "--images", "3", folder=folder)
@@ -282,7 +316,8 @@ def test_draw_from_the_command_line_writes_beside_the_checkpoint(trained):
     (["vqvae", "--size", "9", "8"], "expected multiples of 2"), (["vqvae", "--complete"], "expected a model of pixels"),
     (["pixelcnn", "--complete", "--known-rows", "8"], "less than the images' 8 rows"),
     (["gated", "--complete", "--label", "1", "2"], "expected one label"),
-    (["pixelcnn", "--known-rows", "2"], "goes with --complete"), (["pixelcnn", "--complete", "--n", "2"], "no --n"),
+    (["pixelcnn", "--known-rows", "2"], "go with --complete"), (["pixelcnn", "--images", "2"], "go with --complete"),
+    (["pixelcnn", "--complete", "--n", "2"], "no --n"),
     (["pixelcnn", "--out", "picture.jpg"], "ends in .png or .gif"),
     (["pixelcnn", "--out", "/dev/null/picture.png"], "can't write to the folder"),
     (["pixelcnn", "--temperature", "-1"], "--temperature: expected"),
@@ -348,6 +383,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path):
     (["--data", "digits", "--temperature", "0"], "--temperature"),
     (["--data", "mnist", "--data-dir", "nowhere"], "nowhere"), (["--data-dir", "nowhere"], "nowhere"),
     (["--data", "digits", "--resume"], "nothing to resume"),
+    (["--data", "folder"], "--data-dir: expected the folder of your images"),
     (["--data", "digits", "--resume", "--out", "typo"], "nothing to resume: no folder typo"),
     (["--data", "digits", "--seed", "-1"], "--seed: expected a whole number of at least 0"),
     (["--data", "digits", "--out", "/dev/null/run"], "can't write to the folder"),

@@ -52,11 +52,12 @@ def test_it_trains_draws_and_resumes(lesson, tmp_path):
     assert again.splitlines()[-3:] == out.splitlines()[-3:]
     out, _ = run("super_resolution.py", "--resume", "--samples", "2", "--draws", "1", folder=tmp_path)
     assert matplotlib.image.imread(written / "samples.png").shape[:2] == (8 * 17, 8 * 26)
-    assert "conditioned on maps" in refused("draw.py", written, folder=tmp_path)
+    assert "needs a map for every image" in refused("draw.py", written, folder=tmp_path)
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["--factor", "3"], "8x8 images don't divide into blocks of 3x3"), (["--factor", "0"], "--factor: expected"),
+    (["--factor", "1"], "expected at least 2"),
     (["--samples", "0"], "--samples: expected"), (["--binarize", "fresh"], "--binarize fresh: the maps are made once")])
 def test_what_does_not_fit_is_refused(tmp_path, arguments, message):
     folder = tmp_path / "work"

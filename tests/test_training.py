@@ -382,13 +382,23 @@ def test_a_run_is_not_overwritten_nor_resumed_as_another(tmp_path):
     with pytest.raises(FileExistsError, match="holds a training run already"):
         fit(out=tmp_path, epochs=2)
     for options, message in ((dict(seed=5), "seed was 0, now 5"), (dict(batch_size=10), "batch_size was 20, now 10"),
-                             (dict(lr=1e-2), "lr was"), (dict(train=TRAIN[:40]), "images was"),
-                             (dict(validation=VALIDATION[:20]), "validation was")):
+                             (dict(lr=1e-2), "lr was"),
+                             (dict(train=TRAIN[:40]), "the training images, labels or maps were others"),
+                             (dict(validation=VALIDATION[:20]), "the held-out images, labels or maps were others")):
         with pytest.raises(checkpoint.CheckpointError, match=message):
             fit(out=tmp_path, epochs=2, resume=True, **options)
     with pytest.raises(checkpoint.CheckpointError, match="another model"):
         fit(PixelCNN(**{**SMALL, "channels": 6}), out=tmp_path, epochs=2, resume=True)
     assert (tmp_path / "training.npz").read_bytes() == before
+
+
+def test_a_run_from_before_held_out_images_were_noted_goes_on(tmp_path):
+    fit(out=tmp_path, epochs=1)
+    model, state = checkpoint.load(tmp_path / "training.npz")
+    del state["options"]["validation"]
+    checkpoint.save(tmp_path / "training.npz", model, state)
+    resumed, unbroken = fit(out=tmp_path, epochs=2, resume=True), fit(epochs=2)
+    assert_same(resumed[0], unbroken[0])
 
 
 def test_a_folder_that_cannot_be_written_is_found_out_before_training(tmp_path):

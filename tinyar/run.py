@@ -12,6 +12,10 @@ from tinyar.nonfinite import spoilt_array
 from tinyar.optim import copy_arrays
 
 
+# Options that are checksums, and of what.
+CHECKSUMS = {"images": "the training images, labels or maps", "validation": "the held-out images, labels or maps"}
+
+
 @dataclass
 class Progress:
     """Where a run stands: updates in all, images seen in this epoch, and what they cost so far."""
@@ -64,10 +68,11 @@ class Run:
         _, state = checkpoint.load(path)
         if "options" not in state:
             raise checkpoint.CheckpointError(f"{path}: holds a model, but no training run to go on with")
-        then = state["options"]  # an older tinyar may have had fewer
+        then = {"validation": self.options["validation"], **state["options"]}  # an older tinyar didn't note it
         differing = [key for key in self.options if key not in then or then[key] != self.options[key]]
         if differing:
             raise checkpoint.CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
+                f"{CHECKSUMS[key]} were others" if key in CHECKSUMS else
                 f"{key} was {then.get(key)}, now {self.options[key]}" for key in differing))
         checkpoint.load(path, self.model)
         self.optimizer.load_state(state["optimizer"])

@@ -21,7 +21,7 @@ from tinyar.layers.pointwise import ReLU
 from tinyar.models.autoregressive import AutoregressiveModel, whole_numbers
 
 PUBLISHED = {
-    # 7x7 blocks 64-32-32-64 with LayerNorm, 5, 8 or 10 of them: with 5 and 2 levels 280,130 parameters,
+    # 7x7 blocks 64-32-32-64 with LayerNorm, 5, 8 or 10 of them: with 5 blocks and 2 levels 280,130 parameters,
     # dead taps counted, of which 155,650 live.
     "report": dict(levels=2, channels=64, blocks=5, kernel_size=7, layer_norm=True, head=(64,)),
     # The paper's CIFAR-10 network, 3x3 blocks 2h-h-h-2h with h = 128, 15 of them:
@@ -70,7 +70,7 @@ class PixelCNN(AutoregressiveModel):
             raise ValueError(f"PixelCNN: block is 'bottleneck' or 'plain', got {block!r}")
         if not isinstance(blocks, (int, np.integer)) or blocks < 0:
             raise ValueError(f"PixelCNN: blocks is a whole number of at least 0, got {blocks!r}")
-        if block == "bottleneck" and channels < 2:
+        if block == "bottleneck" and (not isinstance(channels, (int, np.integer)) or channels < 2):
             raise ValueError(f"PixelCNN: channels: a bottleneck block halves them, so expected at least 2, "
                              f"got {channels!r}")
         rng, colors = np.random.default_rng(seed), self.colors

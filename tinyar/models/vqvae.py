@@ -23,6 +23,7 @@ from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.likelihoods import Categorical
 from tinyar.losses import bits_per_dim
+from tinyar.models.autoregressive import whole_numbers
 
 PUBLISHED = {
     # The paper's encoder and decoder: 4,942,915 parameters in colour with squared error, the codebook included.
@@ -60,7 +61,7 @@ class VQVAE(Layer):
                  residual_channels=32, codes=128, code_channels=16, beta=0.25, learning="ema", decay=0.99,
                  revive_below=0.1, output="mse", flat=None, seed=0):
         super().__init__()
-        widths = list(widths)
+        widths = whole_numbers("widths", widths)
         self.config = dict(levels=levels, image_channels=image_channels, widths=widths, mix=mix,
                            residual_units=residual_units, residual_channels=residual_channels,
                            codes=codes, code_channels=code_channels, beta=beta,
