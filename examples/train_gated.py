@@ -20,7 +20,7 @@ from drawing import add_drawing_arguments, save_drawings
 from tinyar import backend, models, training
 from tinyar.optim import cosine
 
-DEFAULTS = dict(epochs=3, batch_size=64, lr=2e-3)
+DEFAULTS = dict(epochs=3, batch_size=32, lr=2e-3)
 DEFAULTS_FOR_DIGITS = dict(epochs=7, batch_size=16, lr=3e-3)  # few images need many updates, and overfit soon
 
 
@@ -37,7 +37,7 @@ def parse_arguments():
     parser.add_argument("--hide-labels", type=share, default=0.0,
                         help="with --classes: share of images whose class isn't told (0)")
     parser.add_argument("--epochs", type=whole, help="3; 7 for digits")
-    parser.add_argument("--batch-size", type=whole, help="64; 16 for digits")
+    parser.add_argument("--batch-size", type=whole, help="32; 16 for digits")
     parser.add_argument("--lr", type=positive,
                         help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
