@@ -114,7 +114,7 @@ def load(args):
                              "expected a run of train_vqvae.py that came to its end, without --flat")
     paths = [path / "model.npz" if path.is_dir() else path for path in paths]
     missing = [path for path in paths if not path.exists()]
-    if missing and missing[0].with_name("training.npz").exists():
+    if missing and missing[0].name == "model.npz" and missing[0].with_name("training.npz").exists():
         raise FileNotFoundError(f"no file {missing[0]}: no epoch of this run has ended yet; training.npz there has its "
                                 "latest weights")
     if missing:

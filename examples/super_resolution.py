@@ -137,6 +137,6 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("stopped; --resume goes on with the latest run that was saved, --resume --out FOLDER with that one")
+        sys.exit("stopped; --resume goes on with the latest run saved, --resume --out FOLDER with the one there")
     except (ValueError, OSError, ArithmeticError) as error:
         sys.exit(f"super_resolution.py: {error}")

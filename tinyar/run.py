@@ -11,7 +11,6 @@ from tinyar.history import History
 from tinyar.nonfinite import spoilt_array
 from tinyar.optim import copy_arrays
 
-
 # Options that are checksums, and of what.
 CHECKSUMS = {"images": "the training images, labels or maps", "validation": "the held-out images, labels or maps"}
 

@@ -161,8 +161,8 @@ def evaluate(model, images, threads=None):
     """What images (N, height, width, channels) cost under the model, on average,
     in model.unit (bits/dim): a Python float.
 
-    A conditional model is told the labels and maps of a Split; of an array of images it is told no class, nor of a
-    Split without labels, tinyar.data.Split(images, maps=maps).
+    A conditional model is told the labels and maps of a Split; of an array of images, or of a Split without labels,
+    tinyar.data.Split(images, maps=maps), it is told no class.
     """
     pixels = getattr(images, "images", images)
     check_images(model, "images", pixels)
