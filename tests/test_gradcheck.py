@@ -67,10 +67,12 @@ def test_a_kink_is_not_mistaken_for_an_error():
         gradcheck.check(layers.ReLU(), np.zeros((2, 3)))
 
 
-def test_the_table_is_printed(capsys):
+def test_the_table_is_printed(capsys, monkeypatch):
+    some = gradcheck.cases()[::8]  # all of them were checked above
+    monkeypatch.setattr(gradcheck, "cases", lambda: some)
     assert gradcheck.main() == 0
     printed = capsys.readouterr().out
-    assert all(title in printed for title, *_ in CASES) and "all below 1e-06" in printed
+    assert all(title in printed for title, *_ in some) and "all below 1e-06" in printed
 
 
 def test_the_table_shows_what_is_wrong(capsys, monkeypatch):
