@@ -24,7 +24,7 @@ import math
 import sys
 
 import numpy as np
-from arguments import (add_data_arguments, fill_in, folder_for, load_data, options_of_a_run, natural, positive, take_up,
+from arguments import (add_data_arguments, fill_in, folder_for, load_data, natural, options_of_a_run, positive, take_up,
                        whole)
 
 from tinyar import backend, models, plotting, sampling, training

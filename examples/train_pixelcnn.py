@@ -17,7 +17,7 @@ import argparse
 import math
 import sys
 
-from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, natural,
+from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, natural, options_of_a_run,
                        positive, share, take_up, whole)
 from drawing import add_drawing_arguments, save_drawings
 

@@ -23,7 +23,7 @@ import math
 import sys
 
 import numpy as np
-from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, options_of_a_run, natural,
+from arguments import (add_data_arguments, classes_of, fill_in, folder_for, load_data, natural, options_of_a_run,
                        positive, take_up, whole)
 from drawing import A_ROW, rows_of_classes
 

@@ -27,7 +27,8 @@ STANDIN = ROOT / "tests" / "standin"
 FILES_ON_STANDIN = {
     "test_layers.py": "", "test_pixelcnn.py": "", "test_losses.py": "",
     "test_optim.py": "", "test_sampling.py": "", "test_gated.py": "",
-    "test_training.py": "not overfits and not real", "test_conditions.py": "hidden or threads or resuming or pieces or anew",
+    "test_training.py": "not overfits and not real",
+    "test_conditions.py": "hidden or threads or resuming or pieces or anew",
     "test_scheduled_sampling.py": "not all_models", "test_strided.py": "", "test_quantizer.py": "",
     "test_vqvae.py": "threads or resumed or decoding or perplexity or moves or variance or bound",
     "test_recurrent.py": "step or gradient",

@@ -71,7 +71,7 @@ class PixelCNN(AutoregressiveModel):
         if not isinstance(blocks, (int, np.integer)) or blocks < 0:
             raise ValueError(f"PixelCNN: blocks is a whole number of at least 0, got {blocks!r}")
         if block == "bottleneck" and (not isinstance(channels, (int, np.integer)) or channels < 2):
-            raise ValueError(f"PixelCNN: channels: a bottleneck block halves them, so expected at least 2, "
+            raise ValueError("PixelCNN: channels: a bottleneck block halves them, so expected at least 2, "
                              f"got {channels!r}")
         rng, colors = np.random.default_rng(seed), self.colors
 
