@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from tinyar.backend import to_device, to_host
-from tinyar.layers.groups import group_slices
+from tinyar.layers.colors import group_slices
 
 
 def live(kernel_size, mask_type, colors, in_channels, out_channels):

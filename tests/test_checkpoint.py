@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 
-from tinyar import checkpoint
+from tinyar.training import checkpoint
 from tinyar.backend import to_device, to_host
-from tinyar.models import PixelCNN
+from tinyar.models import GatedPixelCNN, PixelCNN
 
 SMALL = dict(channels=6, blocks=1, first_kernel=3, kernel_size=3)
 
@@ -58,6 +59,46 @@ def test_a_state_comes_back_exactly(tmp_path):
     assert loaded["m"]["b"].dtype == np.float32
 
 
+def test_a_model_of_a_class_outside_tinyar_comes_back(tmp_path):
+    class Own(PixelCNN):
+        pass
+    model = Own(**SMALL)
+    checkpoint.save(tmp_path / "c.npz", model)
+    loaded, _ = checkpoint.load(tmp_path / "c.npz", Own)
+    assert type(loaded) is Own and same(loaded, model) and loaded.config == model.config
+    with pytest.raises(checkpoint.CheckpointError, match="holds a 'Own'.*give it as well"):
+        checkpoint.load(tmp_path / "c.npz")
+    with pytest.raises(checkpoint.CheckpointError, match="expected a PixelCNN, found a Own"):
+        checkpoint.load(tmp_path / "c.npz", PixelCNN)
+
+
+@pytest.mark.parametrize("kind, options", [
+    (PixelCNN, dict(image_channels=3, channels=9, blocks=1, first_kernel=3, kernel_size=3)),
+    (GatedPixelCNN, dict(image_channels=3, channels=6, first_kernel=3, dilations=(1,)))])
+def test_a_file_of_version_1_which_named_the_weights_of_colours_otherwise_is_read(tmp_path, kind, options):
+    model = kind(**options)
+    checkpoint.save(tmp_path / "c.npz", model, {"m": {name: param for name, param, _ in model.parameters()}})
+    with np.load(tmp_path / "c.npz") as file:
+        arrays = {checkpoint.before_version_2(name): file[name] for name in file.files}
+    assert any("centre_1" in name for name in arrays) and not any(".centre.w" in name for name in arrays)
+    header = bytes(arrays["header"]).decode().replace('"version": 2', '"version": 1')
+    header = re.sub(r'"([\w./]+)"', lambda found: f'"{checkpoint.before_version_2(found[1])}"', header)
+    arrays["header"] = np.frombuffer(header.encode(), dtype=np.uint8)
+    np.savez(tmp_path / "old.npz", **arrays)
+    loaded, state = checkpoint.load(tmp_path / "old.npz")
+    assert same(loaded, model) and state["m"].keys() == {name for name, _, _ in model.parameters()}
+
+
+def test_an_option_that_the_file_does_not_know_counts_as_its_default(tmp_path):
+    model = make(levels=5)
+    checkpoint.save(tmp_path / "c.npz", model)
+    config = {name: value for name, value in model.config.items() if name != "residual"}
+    rewrite(tmp_path / "c.npz", config=config)
+    assert checkpoint.load(tmp_path / "c.npz", make(levels=5))[0].config["residual"] is True
+    with pytest.raises(checkpoint.CheckpointError, match="expected residual=False, found True"):
+        checkpoint.load(tmp_path / "c.npz", make(levels=5, residual=False))
+
+
 def test_numpy_numbers_among_options_and_state_are_saved_as_plain_ones(tmp_path):
     model = make(levels=np.int64(5), blocks=np.int32(1))
     checkpoint.save(tmp_path / "c.npz", model, {"seed": np.int64(3)})
@@ -103,7 +144,7 @@ def test_another_model_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    (dict(version=99), "version 99, this tinyar reads version 1"), (dict(format="other"), "not a complete checkpoint"),
+    (dict(version=99), "version 99, this tinyar reads versions 1 and 2"), (dict(format="other"), "not a complete checkpoint"),
     (dict(model="ResNet"), "holds a 'ResNet'"), (dict(model="os"), "holds a 'os'"),
     (dict(config={"levels": 1}), "2 to 256"), (dict(config={"layers": 1}), "unexpected keyword"),
     ({"model__net.links.0.w": None}, "parameters differ"),

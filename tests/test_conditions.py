@@ -5,12 +5,13 @@ they reach the model beside their own images, may be hidden, and are asked for w
 import numpy as np
 import pytest
 
-from tinyar import checkpoint, data, gradcheck, sampling, training
+from tinyar import data, gradcheck, sampling, training
+from tinyar.training import checkpoint
 from tinyar.backend import to_host, xp
 from tinyar.conditions import Conditions
 from tinyar.data import Split
 from tinyar.models import GatedPixelCNN, PixelCNN
-from tinyar.parallel import Workers
+from tinyar.training.parallel import Workers
 
 GATED = dict(channels=6, first_kernel=3, dilations=(1,), head=(), classes=3)
 OPTIONS = dict(epochs=2, batch_size=10, lr=3e-3, threads=2)
@@ -89,7 +90,7 @@ def test_measuring_in_pieces_keeps_images_and_conditions_together(monkeypatch):
     model = gradcheck.shake(GatedPixelCNN(levels=2, map_channels=2, **GATED).astype(xp.float64))
     split = Split(rng.integers(0, 2, (20, 3, 4, 1)), rng.integers(0, 3, 20), maps=rng.standard_normal((20, 3, 4, 2)))
     whole = training.evaluate(model, split)
-    monkeypatch.setattr(training, "MEASURED_AT_ONCE", 7)
+    monkeypatch.setattr(training.evaluation, "MEASURED_AT_ONCE", 7)
     assert training.evaluate(model, split) == pytest.approx(whole, abs=1e-12)
     other = Split(split.images, np.roll(split.labels, 1), maps=np.roll(split.maps, 1, axis=0))
     assert abs(training.evaluate(model, other) - whole) > 1e-4

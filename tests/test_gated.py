@@ -13,12 +13,13 @@ import references
 from family import GATED, TUTORIAL, make, random_images
 from tinyar import gradcheck
 from tinyar.backend import to_device, to_host, xp
+from tinyar.conditions import told
 from tinyar.layer import Layer
 from tinyar.layers import ELU, Conditional, Gate, GatedBlock, MaskedConv2d, ShiftedConv2d
 from tinyar.layers.shape import move_down, move_up
 from tinyar.models import GatedPixelCNN
 from tinyar.models.gated_pixelcnn import TwoStreams
-from tinyar.receptive_fields import earlier_pixels, receptive_field
+from tinyar.pictures.receptive_fields import earlier_pixels, receptive_field
 
 
 def normal(*shape, seed=0):
@@ -119,8 +120,8 @@ class Streams(Layer):
 def test_gradients_of_a_block(options):
     block = GatedBlock(4, 4, **{"kernel_size": 3, "condition_channels": 2, "rng": np.random.default_rng(0), **options})
     layer = gradcheck.shake(Streams(block, 4).astype(xp.float64))
-    layer.given(to_device(normal(2, 5, 6, 2)))
-    worst = max(gradcheck.check(layer, normal(2, 5, 6, 8)), key=lambda comparison: comparison.relative_error)
+    with told(layer, normal(2, 5, 6, 2)):
+        worst = max(gradcheck.check(layer, normal(2, 5, 6, 8)), key=lambda comparison: comparison.relative_error)
     assert worst.relative_error < 1e-6, worst
 
 
@@ -129,14 +130,20 @@ def test_gradient_of_the_condition_in_a_layer(shape):
     layer, c, x, dy = (gradcheck.shake(Conditional(3, 4).astype(xp.float64)), normal(*shape),
                        normal(2, 4, 5, 4), normal(2, 4, 5, 4, seed=1))
     v = to_host(layer.params["v"])
-    layer.given(to_device(c))
-    np.testing.assert_allclose(to_host(layer.forward(to_device(x))), x + c @ v, atol=1e-12)
+    with told(layer, c):
+        np.testing.assert_allclose(to_host(layer.forward(to_device(x))), x + c @ v, atol=1e-12)
+    np.testing.assert_array_equal(to_host(layer(to_device(x))), x)  # gone after the batch
     np.testing.assert_array_equal(to_host(layer.backward(to_device(dy))), dy)
     full = np.broadcast_to(c, (2, 4, 5, 3))
     np.testing.assert_allclose(to_host(layer.grads["v"]), np.einsum("nrci,nrco->io", full, dy), atol=1e-12)
     dc = np.einsum("nrco,io->nrci", dy, v)
     alike = tuple(axis for axis in (1, 2) if shape[axis] == 1)
     np.testing.assert_allclose(to_host(layer.condition_gradient), dc.sum(axis=alike, keepdims=True), atol=1e-12)
+    layer.forward(to_device(x))
+    layer.backward(to_device(dy))
+    assert layer.condition_gradient is None  # that of an earlier batch doesn't stay
+    with pytest.raises(ValueError, match=r"expected 3 channels in the condition's last axis, got shape \(2, 1, 1, 4\)"):
+        layer.tell(normal(2, 1, 1, 4))
 
 
 def test_the_vertical_stream_learns_from_the_horizontal_one_by_the_link_alone():
@@ -228,7 +235,10 @@ def test_with_both_shift_and_mask_the_row_above_is_lost():
 def test_shift_and_masked_first_row_are_the_same_without_biases():
     moved = net_before_the_head(GatedPixelCNN(levels=2, **GATED).astype(xp.float64))
     masked = TwoStreams(copy.deepcopy(moved.blocks), shift=False)
-    masked.blocks[0].vertical.rows = tuple(row - 1 for row in moved.blocks[0].vertical.rows)
+    first = moved.blocks[0].vertical
+    masked.blocks[0].vertical = ShiftedConv2d(first.in_channels, first.out_channels, [row - 1 for row in first.rows],
+                                              first.columns).astype(xp.float64)
+    masked.blocks[0].vertical.params = copy.deepcopy(first.params)
     for block in masked.blocks:
         block.shift = False
     x = to_device(normal(2, 6, 5, 1))
@@ -272,10 +282,12 @@ def test_published_parameter_counts(name, changes, live):
 
 
 def test_options_may_be_any_numbers_one_after_the_other():
-    model = GatedPixelCNN(dilations=map(int, [1, 2]), head=np.array([8]), channels=4)
+    model = GatedPixelCNN(dilations=range(1, 3), head=np.array([8]), channels=4)
     assert model.config["dilations"] == [1, 2] and model.config["head"] == [8]
     again = GatedPixelCNN(**model.config)
     assert [name for name, _ in again.arrays()] == [name for name, _ in model.arrays()]
+    with pytest.raises(ValueError, match="dilations: expected a list .*, got <map"):  # gone after one look
+        GatedPixelCNN(dilations=map(int, [1, 2]))
 
 
 def test_parameter_counts_of_single_layers():

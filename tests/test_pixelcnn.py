@@ -10,15 +10,19 @@ import pytest
 import references
 from family import PLAIN as SMALL, make, random_images
 from tinyar.backend import to_device, to_host, xp
-from tinyar.layers import MaskedConv2d
+from tinyar.layers import ColorLinear, MaskedConv2d
 from tinyar.models import PixelCNN
 
 
 def stored_parameters(model):
     """Counted as in other code, where masked weights are stored too."""
-    masked = [layer for _, layer in model.layers() if isinstance(layer, MaskedConv2d)]
-    live = sum(layer.count_parameters() for layer in masked)
-    return model.count_parameters() - live + sum(layer.dense_kernel().size + layer.params["b"].size for layer in masked)
+    stored = model.count_parameters()
+    for name, layer in model.layers():
+        if isinstance(layer, MaskedConv2d):
+            stored += layer.dense_kernel().size + layer.params["b"].size - layer.count_parameters()
+        if isinstance(layer, ColorLinear) and not name.endswith(".centre"):
+            stored += layer.dense_matrix().size + layer.params["b"].size - layer.count_parameters()
+    return stored
 
 
 @pytest.mark.parametrize("name, changes, stored, live", [

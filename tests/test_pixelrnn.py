@@ -9,14 +9,14 @@ import references
 from family import LSTM, MODELS, NAIVE, make, random_images
 from tinyar import gradcheck
 from tinyar.backend import to_device, to_host, xp
-from tinyar.layer import Chain
-from tinyar.layers import MaskedConv2d, RowRecurrence, diagonal_lstm
+from tinyar.layers.combine import Chain
+from tinyar.layers import ColorLinear, MaskedConv2d, RowRecurrence, diagonal_lstm
 from tinyar.layers.gated import horizontal_convolution
 from tinyar.losses import bits_per_dim
 from tinyar.models import DiagonalBiLSTM, PixelRNN, RowLSTM
-from tinyar.models.raster_rnn import Previous
+from tinyar.models.pixelrnn import Previous
 from tinyar.optim import Adam
-from tinyar.receptive_fields import earlier_pixels, receptive_field
+from tinyar.pictures.receptive_fields import earlier_pixels, receptive_field
 
 
 # -- the published models ----------------------------------------------------------------------------------------------
@@ -24,9 +24,11 @@ from tinyar.receptive_fields import earlier_pixels, receptive_field
 def stored_parameters(model):
     """Counted as in other code, where masked weights are stored too; of Row LSTM also the taps to the right."""
     stored = model.count_parameters()
-    for _, layer in model.layers():
+    for name, layer in model.layers():
         if isinstance(layer, MaskedConv2d):
             stored += layer.dense_kernel().size + layer.params["b"].size - layer.count_parameters()
+        if isinstance(layer, ColorLinear) and not name.endswith(".centre"):
+            stored += layer.dense_matrix().size + layer.params["b"].size - layer.count_parameters()
         if isinstance(layer, RowRecurrence):
             stored += layer.kernel_size // 2 * 2 * layer.hidden * 4 * layer.hidden
     return stored

@@ -13,9 +13,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from tinyar import plotting, receptive_fields
+from tinyar.pictures import plotting, receptive_fields
 from tinyar.backend import to_host, xp
-from tinyar.layer import Chain
+from tinyar.layers.combine import Chain
 from tinyar.layers import Linear, MaskedConv2d, ReLU
 from tinyar.models import PixelCNN
 from tinyar.sampling import sample
@@ -457,7 +457,7 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path, name):
 
 
 def test_no_display_and_no_pyplot_is_needed(tmp_path):
-    code = ("import sys; from tinyar import plotting\n"
+    code = ("import sys; from tinyar import pictures as plotting\n"
             "plotting.save_curve(sys.argv[1], [dict(epoch=1, train=1., validation=1.)])\n"
             "assert 'matplotlib.pyplot' not in sys.modules")
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}

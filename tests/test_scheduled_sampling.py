@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from family import MODELS, make, random_condition, random_images
-from tinyar import checkpoint, data, training
+from tinyar import data, training
+from tinyar.training import checkpoint
 from tinyar.backend import to_host, xp
 from tinyar.models import PixelCNN
 from tinyar.optim import RMSProp
-from tinyar.parallel import Workers
-from tinyar.scheduled_sampling import ScheduledSampling, exponential, inverse_sigmoid, linear
+from tinyar.training.parallel import Workers
+from tinyar.training.scheduled_sampling import ScheduledSampling, exponential, inverse_sigmoid, linear
 
 TRAIN = data.load("digits", levels=4).train.images[:40]
 SMALL = dict(levels=4, channels=8, blocks=1, first_kernel=3, kernel_size=3)

@@ -6,7 +6,7 @@ import pytest
 import references_vqvae as references
 from tinyar import gradcheck
 from tinyar.backend import to_device, to_host, xp
-from tinyar.layer import Chain
+from tinyar.layers.combine import Chain
 from tinyar.layers import Conv2d, ConvTranspose2d, Linear, ReLU
 
 # (height, width), kernel, stride, padding: all different along rows and columns wherever they can be

@@ -11,12 +11,14 @@ import time
 import numpy as np
 import pytest
 
-from tinyar import checkpoint, data, nonfinite, training
+from tinyar import data, training
+from tinyar.training import checkpoint, nonfinite
 from tinyar.backend import default_threads, on_gpu, to_device, to_host
-from tinyar.history import History
+from tinyar.training.history import History
+from tinyar.training.interrupt import Interrupt
 from tinyar.models import PixelCNN
 from tinyar.optim import Adam, WeightAverage, cosine
-from tinyar.parallel import Workers, micro_batch_size
+from tinyar.training.parallel import Workers, micro_batch_size
 
 SMALL = dict(levels=17, channels=8, blocks=1, first_kernel=5, kernel_size=3)
 DIGITS = data.load("digits")
@@ -89,12 +91,12 @@ def test_micro_batches_fit_the_cache_and_leave_no_thread_idle():
     for shape, threads, expected in (((50, 28, 28, 1), 2, 2), ((50, 14, 14, 1), 2, 10), ((50, 280, 280, 1), 2, 2),
                                      ((16, 8, 8, 1), 1, 16), ((16, 8, 8, 1), 2, 8), ((1, 8, 8, 1), 4, 1)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tinyar.parallel.on_gpu", False)
+            patch.setattr("tinyar.training.parallel.on_gpu", False)
             assert micro_batch_size(model, np.zeros(shape), threads) == expected
 
 
 def test_a_gpu_takes_a_training_batch_in_one_piece_but_not_all_test_images(monkeypatch):
-    monkeypatch.setattr("tinyar.parallel.on_gpu", True)
+    monkeypatch.setattr("tinyar.training.parallel.on_gpu", True)
     model = PixelCNN(levels=2, channels=64)
     assert micro_batch_size(model, np.zeros((128, 28, 28, 1)), 1) == 128
     assert micro_batch_size(model, np.zeros((10_000, 28, 28, 1)), 1) == 1337
@@ -227,7 +229,7 @@ def test_ctrl_c_saves_and_stops_and_can_be_resumed(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="on Windows os.kill ends the process whatever the signal")
 def test_a_second_ctrl_c_stops_at_once():
-    with pytest.raises(KeyboardInterrupt), training.Interrupt() as interrupt:
+    with pytest.raises(KeyboardInterrupt), Interrupt() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupt.asked
         os.kill(os.getpid(), signal.SIGINT)
@@ -308,7 +310,7 @@ def test_weights_that_an_update_spoils_are_never_saved(tmp_path, validation):
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_gradients_that_are_not_finite_are_not_clipped_but_refused(monkeypatch):
-    monkeypatch.setattr("tinyar.training.clip_global_norm", lambda model, limit: float("nan"))
+    monkeypatch.setattr("tinyar.training.loop.clip_global_norm", lambda model, limit: float("nan"))
     with pytest.raises(training.NonFiniteError, match="the gradients aren't finite at update 1"):
         fit(clip=1.0)
 

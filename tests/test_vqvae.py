@@ -3,16 +3,18 @@ counts and shapes as published, training over threads, codes, priors, and what i
 """
 
 import math
+import re
 
 import numpy as np
 import pytest
 
-from tinyar import checkpoint, codes, data, training
+from tinyar import codes, data, training
+from tinyar.training import checkpoint
 from tinyar.backend import to_device, to_host
 from tinyar.layers.quantizer import perplexity
 from tinyar.models import VQVAE, PixelCNN
 from tinyar.optim import cosine
-from tinyar.parallel import Workers
+from tinyar.training.parallel import Workers
 
 SMALL = dict(levels=17, widths=(16,), residual_units=1, residual_channels=8, codes=16, code_channels=4)
 DIGITS = data.load("digits")
@@ -59,7 +61,7 @@ def test_shapes_of_codes_and_outputs(options, size, grid):
     x = np.random.default_rng(0).integers(0, 17, (2, *size, model.image_channels)).astype(np.uint8)
     outputs = model(to_device(x))
     assert outputs.shape == x.shape + ((17,) if model.output == "categorical" else ())
-    np.testing.assert_allclose(to_host(outputs), to_host(model.forward(to_device(x))), atol=1e-5)
+    np.testing.assert_allclose(to_host(outputs), to_host(model.forward(to_device(x))[0]), atol=1e-5)
     numbers = model.codes_of(x)
     assert numbers.shape == (2, *grid, 1) and numbers.dtype == np.uint16 and numbers.max() < 16
     back = model.images_of(numbers)
@@ -78,12 +80,13 @@ def test_squared_error_is_in_units_of_the_variance():
     model = make()
     model.prepare(DIGITS.train.images)
     scaled = images() / 8 - 1
-    loss, doutputs = model.loss(to_device(np.full(scaled.shape, scaled.mean(), dtype=np.float32)), to_device(images()))
+    grey = to_device(np.full(scaled.shape, scaled.mean(), dtype=np.float32))
+    loss, (doutputs, _) = model.loss((grey, 0.0), to_device(images()))
     assert float(loss) == pytest.approx(scaled.var() / (DIGITS.train.images / 8).var(), rel=1e-5)
     assert to_host(doutputs).shape == scaled.shape
     outputs = model(to_device(images()))
     assert float(model.score(to_device(images()))) / scaled.size == pytest.approx(
-        float(model.loss(outputs, to_device(images()))[0]), rel=1e-5)
+        float(model.loss((outputs, 0.0), to_device(images()))[0]), rel=1e-5)
 
 
 @pytest.mark.parametrize("learning", ["ema", "gradient"])
@@ -92,7 +95,7 @@ def test_threads_and_micro_batches_make_the_same_update_as_the_batch(learning):
         model = make(learning=learning, revive_below=0.0).astype("float64")
         model.prepare(images(30))
         with pytest.MonkeyPatch.context() as patch, Workers(model, threads) as workers:
-            patch.setattr("tinyar.parallel.micro_batch_size", lambda model, images, threads: at_once)
+            patch.setattr("tinyar.training.parallel.micro_batch_size", lambda model, images, threads: at_once)
             loss = float(workers.gradient(images(13)))
             model.update()
         return (loss, [to_host(grad) for _, _, grad in model.parameters()],
@@ -109,11 +112,15 @@ def test_the_progress_bar_shows_the_perplexity_of_the_batch(capsys):
     model = make()
     model.prepare(images(60))
     with Workers(model, 2) as workers:
-        workers.gradient(images(60))
+        loss = float(workers.gradient(images(60)))
         counts = np.bincount(codes.extract(model, images(60)).reshape(-1))  # before the update moves the codebook
-    assert model.note() == f"perplexity {perplexity(counts):.1f}" != "perplexity 1.0"
+    note = model.note(loss)
+    assert note.endswith(f", perplexity {perplexity(counts):.1f}") and not note.endswith(" 1.0")
+    reconstruction, commitment = (float(number) for number in re.findall(r"\d\.\d{4}", note))
+    assert reconstruction + 0.25 * commitment == pytest.approx(loss, abs=1e-4)
+    assert reconstruction == pytest.approx(training.evaluate(model, images(60)), abs=1e-4)
     training.fit(model, images(60), epochs=1, batch_size=20, threads=2, average=None, progress=True)
-    assert "squared error / variance, perplexity " in capsys.readouterr().err
+    assert "squared error / variance, reconstruction " in capsys.readouterr().err
     training.fit(PixelCNN(17, channels=4, blocks=0), images(60), epochs=1, threads=2, progress=True)
     assert "bits/dim]" in capsys.readouterr().err
 

@@ -1,21 +1,34 @@
 """tinyar: autoregressive image models and VQ-VAEs from scratch, in NumPy on a CPU and CuPy on a GPU, without autograd.
 
-In reading order: layer (the contract), layers, losses, likelihoods, gradcheck, models, optim, training, sampling.
+In reading order: layer, layers, losses, likelihoods, gradcheck, model, models, conditions, optim, training, sampling,
+codes, data, pictures, backend.
+
+Words, each with one meaning throughout:
+    level         the value of a sub-pixel, a whole number 0 .. levels - 1; a sub-pixel is one colour of a pixel
+    outputs       what a network puts out for a pixel; logits, where a softmax follows
+    tap           one place of a kernel, an offset (row, column); it lives or is masked
+    segment       the live taps of one row of a kernel
+    code          an entry of a VQ-VAE's codebook, or its number; told apart by context alone where both are meant
+    condition     what a model is told of an image besides its pixels; labels and maps are what it is made from
+    known, drawn  a pixel that was given, or sampled
+    forward, step the same formula on whole images, or at one pixel
+    dx            d loss / d x, of the shape of x; nothing else begins with d
+    nats          -ln p; bits/dim are nats per sub-pixel / ln 2
 """
 
-from tinyar import (backend, checkpoint, codes, conditions, data, layer, layers, likelihoods, losses, models, optim,
-                    plotting, receptive_fields, sampling, scheduled_sampling, training)
+import importlib
 
-__version__ = "0.1.0"
-__all__ = ["backend", "layer", "layers", "losses", "likelihoods", "gradcheck", "models", "optim", "data", "training",
-           "sampling", "checkpoint", "plotting", "receptive_fields", "codes", "conditions", "scheduled_sampling"]
+from tinyar import (backend, codes, conditions, data, gradcheck, layer, layers, likelihoods, losses, model, models,
+                    optim, sampling, training)
+from tinyar.training import checkpoint, parallel, scheduled_sampling
+
+__version__ = "0.2.0"
+__all__ = ["backend", "layer", "layers", "losses", "likelihoods", "gradcheck", "model", "models", "conditions", "optim",
+           "data", "training", "sampling", "codes", "pictures", "checkpoint", "parallel", "scheduled_sampling"]
 
 
 def __getattr__(name):
-    """gradcheck is imported when it is first asked for, so that `python -m tinyar.gradcheck`
-    doesn't import it twice.
-    """
-    if name == "gradcheck":
-        import importlib
-        return importlib.import_module("tinyar.gradcheck")
+    """pictures is imported when it is first asked for: matplotlib takes as long to import as all the rest."""
+    if name == "pictures":
+        return importlib.import_module("tinyar.pictures")
     raise AttributeError(f"module 'tinyar' has no attribute {name!r}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinyar.backend import to_host
 from tinyar.data import Dataset, Split
-from tinyar.files import atomic_write
+from tinyar.data.atomic import atomic_write
 from tinyar.sampling import sample
 
 IMAGES_AT_ONCE = 100

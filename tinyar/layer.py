@@ -1,37 +1,45 @@
-"""The contract that every layer and every model of tinyar keeps, and the two ways of putting layers together.
+"""The contract that every layer of tinyar keeps.
 
 A layer has two modes and no switch between them:
 
-    y = layer(x)              inference: the formula, nothing kept, nothing random
-    y = layer.forward(x)      training: the same formula, and layer.cache keeps just what backward reads
-    dx = layer.backward(dy)   adds d loss / d param into layer.grads, returns d loss / d x; uses the cache up
-
-and causal ones (all that may stand in an autoregressive model) a third entrance, to draw an image pixel by pixel:
-
-    layer.start(batch, height, width)   forget everything; empty images of this size come next
-    y = layer.step(x, at)               the output at the one pixel at = (row, col); x is the input there
-    layer.see(x, at)                    remember x at a pixel without computing anything
-
-Steps go through the raster, row by row, left to right. A step looks at the pixel itself, where the layer may, and
-at what earlier steps saw; it may be repeated at the same pixel with another x, and the last x counts. That is how
-a pixel is drawn: step while it is unknown, draw, and let the network `see` what was drawn.
-
-In training nobody asks for the gradient of the image, and it is costly. Layers that may read the data (convolutions,
-Linear, Chain, the models) therefore take `backward(dy, need_dx=False)`, which leaves it out and returns None.
-
-Models may know something of an image besides its pixels: its class, a map. `model(x, condition)`,
-`model.forward(x, condition)` and `model.start(..., condition)` pass it to all their layers by `layer.given(condition)`,
-before anything is computed; the layers that use it (`tinyar.layers.Conditional`) hold it until the next one comes.
-
-Some layers also learn without a gradient (a codebook by running means). Their arrays are in layer.state, which no
-optimizer touches; forward adds what it sees to layer.sums, which live and are reset with the gradients, and once a
-batch, after the optimizer, `layer.update()` moves the state by them. So it doesn't matter how a batch is cut up over
-threads. Before that, a model may have something to say of the batch besides its loss: `model.note()`, a few words
-for the progress bar.
+    y = layer(x)                            inference: the formula, nothing kept, nothing random
+    y = layer.forward(x)                    training: the same formula; layer.cache keeps just what backward reads
+    dx = layer.backward(dy, need_dx=True)   adds d loss / d param into layer.grads, returns d loss / d x
 
 Arrays are channels-last: images (batch, height, width, channels), features of one pixel (batch, channels).
-`dx` is d loss / d x and has the shape of x, always. backward never writes into dy, nor forward into x: both may
-belong to others.
+
+Backward. dx has the shape of x. Gradients are added (+=), since one layer may serve several micro-batches before an
+optimizer steps. A backward uses up the cache of one forward (`take_cache`). With need_dx=False it returns None: nobody
+asks for the gradient of the image, and it is costly. forward never writes into x, nor backward into dy.
+
+Kinks. A layer that isn't smooth (ReLU) says on which side of its kink each number stands: `sides`. Finite differences
+mean nothing across a kink, so tinyar.gradcheck keeps to one side.
+
+Drawing. Layers that may stand in an autoregressive model are causal: y at a pixel depends on x at earlier pixels in
+raster order, and, where the layer is made so, on x at the pixel itself. They have a third entrance, pixel by pixel:
+
+    layer.start(batch, height, width)   forget everything; empty images of this size come next
+    y = layer.step(x, at)               the output at the pixel at = (row, col); x (batch, channels) is the input there
+    layer.see(x, at)                    the input at this pixel is known to be x; nothing is computed
+
+Steps go through the raster, row by row, left to right. A step may be repeated at a pixel with another x; the last x
+counts. So memory is written by position: nothing is appended, rolled or popped. To draw a pixel the sampler steps while
+it is unknown, draws, and lets the network `see` what was drawn. `see` goes to all that reads the image itself: to first
+layers, and to the keys and values of attention. Layers behind them need no `see`, because their input at a pixel
+doesn't depend on that pixel. A stream that looks right in its own row (the vertical one of Gated PixelCNN) is drawn
+row by row instead:
+
+    layer.see_row(x, row)               the inputs of a whole row are known to be x (batch, width, channels)
+    y = layer.output_row(row)           the outputs of a row, from the rows seen
+    y = layer.step_row(x, row)          both at once, for layers that remember nothing
+
+States. Some layers learn without a gradient too (a codebook by running means). Their arrays are in layer.state, which
+no optimizer touches. forward adds what it sees to layer.sums, which are set to zero with the gradients. Once a batch,
+after the optimizer, `layer.update()` moves the state by the sums. So it doesn't matter how a batch is cut up over
+threads.
+
+The tree. Children are attributes of a layer: a Layer, or a list or tuple of Layers. Parameters have dotted names, the
+path through the tree. All of this is checked for any layer, your own too, by `tinyar.gradcheck.check_layer`.
 """
 
 import copy
@@ -40,15 +48,11 @@ from tinyar.backend import to_device, xp
 
 
 class Layer:
-    """Base of all layers: parameters, their gradients, states, the cache,
-    and everything that walks over the tree of layers.
+    """Base of all layers: parameters, gradients, states, the cache, and all that walks over the tree of layers.
 
-    A subclass fills `self.params` with `add_param` and sets its children as attributes (a Layer, or a list of Layers),
-    all in __init__; it writes `__call__`, `forward` and `backward`, and `step` if it is causal.
+    A subclass fills `self.params` with `add_param` and sets its children, all in __init__. It writes `__call__`,
+    `forward` and `backward`, and `step` and `see` (with `start`, if it remembers) where it is causal.
     """
-
-    # training batches are cut into pieces of at least this, if every thread gets one (tinyar.parallel)
-    least_images = 2
 
     def __init__(self):
         self.params = {}
@@ -56,6 +60,15 @@ class Layer:
         self.state = {}
         self.sums = {}
         self.cache = None
+
+    def __setattr__(self, name, value):
+        """Set an attribute. Raises TypeError for layers in a place where the walk over the tree would miss them."""
+        if isinstance(value, (dict, set, list, tuple)):
+            nested = value if isinstance(value, (list, tuple)) else (value,)
+            if any(holds_layers(item) for item in nested if not isinstance(item, Layer)):
+                raise TypeError(f"{type(self).__name__}.{name}: a {type(value).__name__} hides the layers in it from "
+                                "the tree, so they would not be trained; expected a layer, or a flat list or tuple")
+        super().__setattr__(name, value)
 
     def add_param(self, name, value):
         """Register a parameter, float32, with a zero gradient of the same shape beside it."""
@@ -70,7 +83,7 @@ class Layer:
     def forward(self, x):
         raise TypeError(f"{type(self).__name__} has no forward")
 
-    def backward(self, dy):
+    def backward(self, dy, need_dx=True):
         raise TypeError(f"{type(self).__name__} has no backward")
 
     def start(self, batch, height, width):
@@ -79,7 +92,7 @@ class Layer:
             child.start(batch, height, width)
 
     def step(self, x, at):
-        """The output (batch, channels) at the pixel at = (row, col), x being the input there."""
+        """The output (batch, channels) at the one pixel at = (row, col); x is the input there."""
         raise TypeError(f"{type(self).__name__} isn't causal: it has no step, so nothing can be drawn through it")
 
     def see(self, x, at):
@@ -94,22 +107,18 @@ class Layer:
         cache, self.cache = self.cache, None
         return cache
 
-    def given(self, condition):
-        """Tell the tree what the next images are conditioned on:
-        (batch, 1 or height, 1 or width, channels), or None for nothing.
-        """
-        for _, child in self.children():
-            child.given(condition)
+    def sides(self):
+        """On which side of its kink each number of the last forward stood, an array; None for a smooth layer."""
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 
     def children(self):
-        """Yield (name, layer) for every attribute that is a layer, or a list of layers, in the order of __init__."""
+        """Yield (name, layer) for every attribute that is a layer, or a list or tuple with layers in it, in order."""
         for name, value in vars(self).items():
             if isinstance(value, Layer):
                 yield name, value
-            elif isinstance(value, list) and value and isinstance(value[0], Layer):
-                yield from ((f"{name}.{i}", child) for i, child in enumerate(value))
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", child) for i, child in enumerate(value) if isinstance(child, Layer))
 
     def layers(self, prefix=""):
         """Yield (dotted name, layer) over the whole tree, this layer first (its name is the empty string)."""
@@ -129,13 +138,6 @@ class Layer:
             for name, array in (*layer.params.items(), *layer.state.items()):
                 yield (f"{path}.{name}" if path else name), array
 
-    def add_from(self, replica):
-        """Add the gradients and the sums of a replica to one's own."""
-        for (_, mine), (_, theirs) in zip(self.layers(), replica.layers()):
-            for ours, addends in ((mine.grads, theirs.grads), (mine.sums, theirs.sums)):
-                for name in ours:
-                    ours[name] += addends[name]
-
     @property
     def dtype(self):
         """The number type of the parameters: what the layer computes in."""
@@ -151,13 +153,6 @@ class Layer:
             for array in (*layer.grads.values(), *layer.sums.values()):
                 array[...] = 0
 
-    def prepare(self, images):
-        """Look at the training images once, before training begins; most layers have nothing to do here."""
-
-    def note(self):
-        """What there is to tell of the last batch, whose sums are still there, beside its loss: nothing, by default."""
-        return ""
-
     def update(self):
         """Move the states of the tree by the sums of the batch."""
         for _, child in self.children():
@@ -165,6 +160,7 @@ class Layer:
 
     def astype(self, dtype):
         """Cast all parameters, gradients, states and sums to dtype, in place; returns the layer.
+
         Replicas made before don't follow.
         """
         for _, layer in self.layers():
@@ -174,8 +170,9 @@ class Layer:
         return self
 
     def replica(self):
-        """A twin that shares parameters and states but has gradients, sums, caches and memories of its own:
-        one for each thread.
+        """A twin for another thread: it shares parameters and states, but has gradients, sums and a cache of its own.
+
+        Its memory of drawing is its own too, from its next `start` on.
         """
         twin = copy.copy(self)
         twin.cache = None
@@ -185,9 +182,25 @@ class Layer:
         for name, value in vars(self).items():
             if isinstance(value, Layer):
                 setattr(twin, name, value.replica())
-            elif isinstance(value, list) and value and isinstance(value[0], Layer):
-                setattr(twin, name, [child.replica() for child in value])
+            elif isinstance(value, (list, tuple)) and any(isinstance(item, Layer) for item in value):
+                setattr(twin, name, type(value)(item.replica() if isinstance(item, Layer) else item for item in value))
         return twin
+
+    def add_from(self, replica):
+        """Add the gradients and the sums of a replica to one's own."""
+        for (_, mine), (_, theirs) in zip(self.layers(), replica.layers()):
+            for ours, addends in ((mine.grads, theirs.grads), (mine.sums, theirs.sums)):
+                for name in ours:
+                    ours[name] += addends[name]
+
+
+def holds_layers(value):
+    """Whether a value is a layer, or a container with one somewhere in it."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (set, list, tuple)):
+        return isinstance(value, Layer)
+    return any(map(holds_layers, value))
 
 
 class Pointwise(Layer):
@@ -199,81 +212,5 @@ class Pointwise(Layer):
     def see(self, x, at):
         """Nothing to remember."""
 
-
-class Chain(Layer):
-    """y = last(... second(first(x)))."""
-
-    def __init__(self, *links):
-        super().__init__()
-        self.links = list(links)
-
-    def __call__(self, x):
-        for link in self.links:
-            x = link(x)
-        return x
-
-    def forward(self, x):
-        for link in self.links:
-            x = link.forward(x)
-        return x
-
-    def backward(self, dy, need_dx=True):
-        for link in reversed(self.links[1:]):
-            dy = link.backward(dy)
-        if not self.links:
-            return dy
-        return self.links[0].backward(dy) if need_dx else self.links[0].backward(dy, need_dx=False)
-
-    def step(self, x, at):
-        for link in self.links:
-            x = link.step(x, at)
-        return x
-
-    def see(self, x, at):
-        for link in self.links[:1]:
-            link.see(x, at)
-
-
-class Residual(Layer):
-    """y = x + body(x), so dx = dy + (the body's backward of dy): the gradient has a way around the body."""
-
-    def __init__(self, body):
-        super().__init__()
-        self.body = body
-
-    def __call__(self, x):
-        return x + self.body(x)
-
-    def forward(self, x):
-        return x + self.body.forward(x)
-
-    def backward(self, dy):
-        return dy + self.body.backward(dy)
-
-    def step(self, x, at):
-        return x + self.body.step(x, at)
-
-
-class Sum(Layer):
-    """y = first(x) + second(x) + ...: layers side by side, so dx is the sum of their gradients."""
-
-    def __init__(self, *terms):
-        super().__init__()
-        self.terms = list(terms)
-
-    def __call__(self, x):
-        return sum(term(x) for term in self.terms)
-
-    def forward(self, x):
-        return sum(term.forward(x) for term in self.terms)
-
-    def backward(self, dy, need_dx=True):
-        gradients = [term.backward(dy, need_dx) for term in self.terms]
-        return sum(gradients) if need_dx else None
-
-    def step(self, x, at):
-        return sum(term.step(x, at) for term in self.terms)
-
-    def see(self, x, at):
-        for term in self.terms:
-            term.see(x, at)
+    def step_row(self, x, row):
+        return self(x)

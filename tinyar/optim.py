@@ -175,8 +175,13 @@ class WeightAverage:
     def __init__(self, model, decay=0.999):
         if not 0 <= decay < 1:
             raise ValueError(f"WeightAverage: expected a decay in [0, 1), got {decay!r}")
-        self.model, self.decay, self.t = model, decay, 0
-        self.average = {name: param.copy() for name, param, _ in model.parameters()}
+        self.model, self.decay = model, decay
+        self.restart()
+
+    def restart(self):
+        """Begin anew from the weights of this moment."""
+        self.t = 0
+        self.average = {name: param.copy() for name, param, _ in self.model.parameters()}
 
     def update(self):
         """Take the weights of this moment into the mean: once after every optimizer step."""

@@ -14,7 +14,7 @@ distribution that the model learned; a temperature below 1 leans towards the lik
 import numpy as np
 from tqdm import tqdm
 
-from tinyar.backend import keep_freed_memory, one_blas_thread, to_device, to_host
+from tinyar.backend import keep_freed_memory, one_blas_thread, to_device
 
 
 def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=None, mask=None,
@@ -33,7 +33,7 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
     seed          equal seeds draw equal images: the random numbers depend neither on the mask nor on the backend
     progress      show a bar that counts rows
     watch         called as watch(row, col, images) after each pixel, with the images so far: for films of the drawing
-                  (`tinyar.plotting.Film.watch`)
+                  (`tinyar.pictures.Film.watch`)
 
     Raises ValueError for sizes, temperatures, masks or known levels that don't fit, TypeError for a model that
     isn't causal.
@@ -66,9 +66,8 @@ def draw_pixel(model, pixel, keep, at, uniforms, temperature):
     all arrays (batch, channels).
     """
     for colors in model.color_passes:
-        outputs = model.step(to_device(pixel), at)[:, colors]
-        drawn = to_host(model.likelihood.sample(outputs, uniforms[:, colors], temperature))
-        pixel[:, colors] = np.where(keep[:, colors], pixel[:, colors], drawn)
+        outputs = model.step(to_device(pixel), at)
+        model.likelihood.draw(outputs, pixel, keep, uniforms, temperature, colors)
     model.see(to_device(pixel), at)
 
 

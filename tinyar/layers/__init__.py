@@ -1,9 +1,12 @@
 """The layers, one idea a file; each keeps the contract of tinyar.layer."""
 
-from tinyar.layers.conditional import Conditional
-from tinyar.layers.conv import MaskedConv2d
+from tinyar.conditions import Conditional
+from tinyar.layers.colors import ColorLinear
+from tinyar.layers.combine import Chain, Residual, Sum
+from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence, DiagonalRecurrence
 from tinyar.layers.gated import GatedBlock
+from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ELU, Gate, Linear, ReLU
 from tinyar.layers.quantizer import VectorQuantizer
@@ -13,6 +16,6 @@ from tinyar.layers.shape import Reshape
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 
-__all__ = ["Conditional", "Conv2d", "ConvTranspose2d", "DiagonalBiRecurrence", "DiagonalRecurrence", "ELU", "Gate",
-           "GatedBlock", "LayerNorm", "Linear", "MaskedConv2d", "ReLU", "Reshape", "RowRecurrence",
-           "SequenceRecurrence", "ShiftedConv2d", "VectorQuantizer"]
+__all__ = ["CausalConv2d", "Chain", "ColorLinear", "Conditional", "Conv2d", "ConvTranspose2d", "DiagonalBiRecurrence",
+           "DiagonalRecurrence", "ELU", "Gate", "GatedBlock", "LayerNorm", "Linear", "MaskedConv2d", "ReLU",
+           "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum", "VectorQuantizer"]

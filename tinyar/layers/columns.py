@@ -1,21 +1,22 @@
-"""What the convolutions of stride 1 are built on: an image expanded along its width,
-so that a kernel row is one matrix product.
+"""An image expanded along its width, so that a row of a kernel is one matrix product.
 
-The usual columns ("im2col") copy every pixel once for each tap of the kernel. Here only the taps of one kernel row
+The usual expansion ("im2col") copies every pixel once for each tap of the kernel. Here only the taps of one kernel row
 are laid side by side (Cho & Brand 2017, arXiv 1706.06873, call it MEC): the pixels at the column offsets j of the
 kernel, for every pixel. Row i of the kernel is then one matrix product with this expansion, read i rows further down,
-where nothing is copied.
+where nothing is copied. As a loop:
+
+    for place, j in enumerate(columns):
+        expanded[:, r, c, place] = x[:, r, c + j]        0 outside the image
 """
 
 from tinyar.backend import xp
 
 
 def expand_width(x, columns, above=0, below=0):
-    """For each pixel (r, c) the pixels (r, c + j) for j in `columns`, side by side; zeros outside,
-    and zero rows above or below.
+    """For each pixel (r, c) the pixels (r, c + j) for j in `columns`, side by side; zeros outside the image.
 
-    x (batch, height, width, channels) -> (batch, above + height + below, width, len(columns) * channels).
-    The offsets increase in equal steps.
+    x (batch, height, width, channels) -> (batch, above + height + below, width, len(columns) * channels), with so many
+    zero rows above and below. The offsets increase in equal steps.
     """
     batch, height, width, channels = x.shape
     left, right = margins(columns)
@@ -30,8 +31,7 @@ def margins(columns):
 
 
 def windows(padded, columns, width):
-    """The pixels at the offsets `columns` of each of `width` pixels, side by side,
-    of rows that have their margins already.
+    """The pixels at the offsets `columns` of each of `width` pixels, of rows that have their margins already.
 
     padded (batch, rows, left + width + right, channels) -> (batch, rows, width, len(columns) * channels)
     """
@@ -45,8 +45,6 @@ def windows(padded, columns, width):
 
 
 def shifted_rows(expanded, first, height):
-    """Rows first .. first + height - 1 of an expansion as matrices (batch, height * width, ...):
-    a view, nothing is copied.
-    """
+    """Rows first .. first + height - 1 of an expansion as matrices (batch, height * width, ...): a view, no copy."""
     batch, _, width, features = expanded.shape
     return expanded[:, first:first + height].reshape(batch, height * width, features)

@@ -1,207 +1,187 @@
-"""The masked convolution, the one layer that makes an image model autoregressive.
+"""The causal convolution: a kernel that looks at earlier pixels alone. It makes an image model autoregressive.
 
-In raster order a pixel may depend on the rows above it and on the pixels to its left. A k x k kernel,
-m = (k - 1) / 2, whose tap (i, j) reads the input at (row + i - m, col + j - m), keeps this order if only these taps
-live (1), here for k = 5:
+In raster order a pixel may depend on the rows above it and on the pixels to its left. So the live taps of a causal
+kernel lie in few rows, and in each of them side by side: a *segment* (row offset i, column offsets j). A masked
+weight doesn't exist here. For the 5x5 kernels of PixelCNN, with live taps 1:
 
-    mask A   1 1 1 1 1      mask B   1 1 1 1 1
-             1 1 1 1 1               1 1 1 1 1
+    mask A   1 1 1 1 1      mask B   1 1 1 1 1        segments of mask A: (-2, -2 .. 2), (-1, -2 .. 2), (0, -2 .. -1)
+             1 1 1 1 1               1 1 1 1 1                    mask B: (-2, -2 .. 2), (-1, -2 .. 2), (0, -2 .. 0)
              1 1 0 0 0               1 1 1 0 0
              0 0 0 0 0               0 0 0 0 0
              0 0 0 0 0               0 0 0 0 0
 
-The first layer, which reads the image, has mask A: it must not see the pixel that is to be predicted. All later layers
-have mask B: their input at a pixel already excludes that pixel. (van den Oord et al. 2016, "Pixel Recurrent Neural
-Networks", arXiv 1601.06759.) The paper multiplies a whole kernel by the mask; here a masked weight doesn't exist.
+Two kinds of kernels are made of segments: `MaskedConv2d` (masked.py), the square kernels above, and `ShiftedConv2d`
+(shifted.py), rectangles for models of two streams. This file has what is the same for both: the mathematics, forward
+and backward, and drawing.
 """
 
 import numpy as np
 
 from tinyar.backend import xp
 from tinyar.layer import Layer
-from tinyar.layers.columns import expand_width, shifted_rows
-from tinyar.layers.groups import group_slices
-from tinyar.layers.pointwise import Linear, as_rows, check_channels, check_images, sum_rows
+from tinyar.layers.columns import expand_width, margins, shifted_rows, windows
+from tinyar.layers.pointwise import as_rows, check_images, sum_rows
+
+FEW_COLUMNS = 32  # a matrix product with fewer columns than this runs at a fraction of BLAS's speed
 
 
-class MaskedConv2d(Layer):
-    """Convolution with an odd square kernel, stride 1, zeros around the image (the size stays),
-    over its live taps alone.
+class CausalConv2d(Layer):
+    """Convolution over a list of segments, stride 1, zeros around the image, so that the size stays.
 
-    With x (batch, height, width, in), y (batch, height, width, out), and sums over live taps (i, j)
-    and over pixels (r, c):
+    With x (batch, height, width, in), y (batch, height, width, out), sums over the taps (i, j) of all segments and
+    over pixels (r, c); dy and x count as 0 outside the image:
 
-    forward     y[r, c]  = b + sum_ij  x[r + i - m, c + j - m] w[i, j]
-    backward    dx[r, c] = sum_ij  dy[r - i + m, c - j + m] w[i, j]^T
-                dw[i, j] = sum_rc  x[r, c]^T dy[r - i + m, c - j + m]
+    forward     y[r, c]  = b + sum_ij  x[r + i, c + j] w[i, j]
+    backward    dx[r, c] = sum_ij  dy[r - i, c - j] w[i, j]^T
+                dw[i, j] = sum_rc  x[r + i, c + j]^T dy[r, c]  =  sum_rc  x[r, c]^T dy[r - i, c - j]
                 db       = sum_rc  dy[r, c]
 
-    Parameters: w (taps, in, out), the live taps in raster order; b (out). With `colors` > 1 the channels of x and
-    of y are dealt out to the colours (`group_slices`), and the centre tap lives from colour a to colour o only if
-    a < o (mask A) or a <= o (mask B): it isn't part of w then, but one block a colour, centre_o (visible inputs,
-    outputs of the group). With `parts` > 1 the outputs are that many maps side by side, each dealt out by itself
-    (the two halves of a gate, the four gates of an LSTM), and a block is centre_o_part. The start is He normal,
-    standard deviation sqrt(2 / live inputs of an output), biases 0.
+    Parameters: w, whose taps lie in the order of the segments, (taps, in, out) or a shape that flattens to it; b (out),
+    or none with bias=False.
 
-    How it is fast (`tinyar.layers.columns`). x is expanded along the width only: the k pixels around each column lie
-    side by side (batch, height + m, width, k * in), k copies instead of the usual k * k. Row i of the kernel is then
-    one matrix product with the expansion, i rows further down; the products of the m + 1 live rows add up to y.
-    Backward does the same with dy, expanded once: read upside down and back to front it gives dx, multiplied by x it
-    gives dw. x is kept as it is.
+    Segments: (row offset, column offsets), rows at most 0 and increasing. All segments begin at the leftmost column;
+    `columns` are those of the widest.
 
-    Drawing: the last m + 1 rows of inputs are kept in a ring, row r in slot r % (m + 1), with m zero columns on
-    either side. They lie so that the window of one pixel, k columns of m + 1 slots, is one contiguous piece: a step
-    is a single matrix product of the window with the live block of the kernel, its rows turned like the ring. Pixels
-    of the window that aren't known yet meet zeros of that block.
+    How it is fast. x is expanded along the width: the pixels at all column offsets lie side by side. A segment is then
+    one matrix product with the expansion, i rows away (`tinyar.layers.columns`). Backward expands dy in the same way,
+    columns back to front, for dx and dw both. Where x has few channels, as in the first layer, such a product would
+    have few columns, so all segments are laid side by side, and one product does it.
 
-    Raises ValueError for an even kernel size, a mask type other than 'A' or 'B', or channels that don't fit.
+    Drawing. The last rows of the input, as many as the kernel reaches, are kept in a ring: row r in slot r % slots. So
+    at row r the row with offset i is in slot (r + i) % slots. A step is one matrix product of the ring's window around
+    the pixel with the kernel, whose rows are put in the order of the slots.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, mask_type, colors=1, rng=None, parts=1):
+    def __init__(self, in_channels, out_channels, segments, w, bias=True):
         super().__init__()
-        check_channels(self, in_channels, out_channels)
-        if not isinstance(kernel_size, (int, np.integer)) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError("MaskedConv2d: kernel_size must be odd and at least 1, so that it has a centre; "
-                             f"got {kernel_size!r}")
-        if mask_type not in ("A", "B"):
-            raise ValueError("MaskedConv2d: mask_type is 'A' (centre hidden) or 'B' (centre visible), "
-                             f"got {mask_type!r}")
-        rng = rng or np.random.default_rng()
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, int(kernel_size)
-        self.half = self.kernel_size // 2
-        self.columns = range(-self.half, self.half + 1)
-        self.taps = self.half * self.kernel_size + self.half  # all rows above, and what is left of the centre
-        self.centres = []  # (name, visible inputs, outputs) of each colour's block of the centre tap
-        if colors > 1:
-            self.centres = list(centre_blocks(in_channels, out_channels, mask_type, colors, parts))
-        elif mask_type == "B":
-            self.taps += 1
-        centre_weights = sum(inputs.stop * (outputs.stop - outputs.start) for _, inputs, outputs in self.centres)
-        live = self.taps * in_channels + centre_weights / out_channels  # on average over the outputs
-        std = (2 / max(live, 1)) ** 0.5
-        if self.taps:  # a 1x1 kernel may have none but its centre, or none at all
-            self.add_param("w", rng.standard_normal((self.taps, in_channels, out_channels)) * std)
-        self.add_param("b", np.zeros(out_channels))
-        for name, inputs, outputs in self.centres:
-            self.add_param(name, rng.standard_normal((inputs.stop, outputs.stop - outputs.start)) * std)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.segments = [(row, tuple(columns)) for row, columns in segments]
+        self.columns = max((columns for _, columns in self.segments), key=len, default=(0,))
+        self.top = self.segments[0][0] if self.segments else 0  # offset of the topmost row
+        if self.segments:  # a 1x1 kernel may have no tap but the colours of its centre
+            self.add_param("w", w)
+        if bias:
+            self.add_param("b", np.zeros(out_channels))
 
     def kernel_rows(self, arrays):
-        """Yield (i, row i of the kernel) for the live rows, as views (taps in the row, in, out)
-        of arrays["w"]; the last is shorter.
-        """
-        k = self.kernel_size
-        for i in range(-(-self.taps // k)):
-            yield i, arrays["w"][i * k:(i + 1) * k]
-
-    def dense_kernel(self):
-        """The whole kernel (kernel, kernel, in, out), with zeros at the masked taps:
-        to look at, and to compare with other code.
-        """
-        k, m = self.kernel_size, self.half
-        dense = xp.zeros((k * k, self.in_channels, self.out_channels), dtype=self.dtype)
-        if self.taps:
-            dense[:self.taps] = self.params["w"]
-        for name, inputs, outputs in self.centres:
-            dense[k * m + m, inputs, outputs] = self.params[name]
-        return dense.reshape(k, k, self.in_channels, self.out_channels)
+        """Yield (row offset, its taps of arrays["w"] as a view (taps, in, out)) for every segment."""
+        first = 0
+        for row, columns in self.segments:
+            yield row, arrays["w"].reshape(-1, self.in_channels, self.out_channels)[first:first + len(columns)]
+            first += len(columns)
 
     # -- the whole image -----------------------------------------------------------------------------------------------
 
-    def __call__(self, x):
+    def convolve(self, x):
+        """y, as in the formula."""
         check_images(self, x)
         batch, height, width, _ = x.shape
-        expanded = expand_width(x, self.columns, above=self.half)
-        y = xp.empty((batch, height * width, self.out_channels), dtype=x.dtype)
-        y[...] = self.params["b"]
-        for i, w in self.kernel_rows(self.params):
-            window = shifted_rows(expanded, i, height)[..., :len(w) * self.in_channels]
-            y += xp.matmul(window, w.reshape(-1, self.out_channels))
-        for name, inputs, outputs in self.centres:
-            y[..., outputs] += xp.matmul(x.reshape(batch, height * width, -1)[..., inputs], self.params[name])
+        y = None
+        for window, w in self.products(x, self.params):
+            # y[r, c] += sum_j x[r + i, c + j] w[i, j]
+            product = xp.matmul(window, w.reshape(-1, self.out_channels))
+            if y is None:
+                y = product
+            else:
+                y += product
+        if y is None:
+            y = xp.zeros((batch, height * width, self.out_channels), dtype=x.dtype)
+        if "b" in self.params:
+            y += self.params["b"]
         return y.reshape(batch, height, width, self.out_channels)
+
+    def products(self, x, arrays):
+        """Yield (window (batch, pixels, taps * in), the taps of arrays["w"] it meets) for every product of forward."""
+        _, height, _, _ = x.shape
+        expanded = expand_width(x, self.columns, above=-self.top)
+        rows = [(shifted_rows(expanded, row - self.top, height)[..., :len(w) * self.in_channels], w)
+                for row, w in self.kernel_rows(arrays)]
+        if len(rows) > 1 and len(self.columns) * self.in_channels < FEW_COLUMNS:
+            side_by_side = xp.concatenate([window for window, _ in rows], axis=-1)
+            rows = [(side_by_side, arrays["w"].reshape(-1, self.in_channels, self.out_channels))]
+        yield from rows
+
+    def __call__(self, x):
+        return self.convolve(x)
 
     def forward(self, x):
         self.cache = x
-        return self(x)
+        return self.convolve(x)
 
     def backward(self, dy, need_dx=True):
         x = self.take_cache()
-        batch, height, width, _ = x.shape
-        self.grads["b"] += sum_rows(as_rows(dy))
-        dx = self.backward_taps(x, dy) if need_dx else self.backward_weights(x, dy)
-        for name, inputs, outputs in self.centres:
-            # y[..., outputs] += x[..., inputs] centre
-            self.grads[name] += xp.matmul(as_rows(x)[:, inputs].T, as_rows(dy)[:, outputs])
-            if need_dx:
-                dx[..., inputs] += xp.matmul(dy[..., outputs], self.params[name].T)
-        return dx
+        if "b" in self.grads:
+            self.grads["b"] += sum_rows(as_rows(dy))
+        return self.backward_taps(x, dy) if need_dx else self.backward_weights(x, dy)
 
     def backward_taps(self, x, dy):
-        """dw and dx, both from one expansion of dy, in which tap j of a row stands at place k - 1 - j."""
+        """dw and dx, both from one expansion of dy. Its columns are -j, so the taps of a segment lie back to front."""
         batch, height, width, _ = x.shape
-        k, m = self.kernel_size, self.half
-        expanded = expand_width(dy, self.columns, below=m)
-        x_columns = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
+        expanded = expand_width(dy, [-j for j in reversed(self.columns)], below=-self.top)
+        x_by_channel = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
         dx = xp.zeros((batch, height * width, self.in_channels), dtype=x.dtype)
-        for (i, w), (_, dw) in zip(self.kernel_rows(self.params), self.kernel_rows(self.grads)):
-            # y[r, c] += sum_j x[r + i - m, c + j - m] w[i, j]
-            window = shifted_rows(expanded, m - i, height)[..., (k - len(w)) * self.out_channels:]
+        for (row, w), (_, dw) in zip(self.kernel_rows(self.params), self.kernel_rows(self.grads)):
+            # y[r, c] += sum_j x[r + i, c + j] w[i, j]
+            unused = len(self.columns) - len(w)
+            window = shifted_rows(expanded, -row, height)[..., unused * self.out_channels:]  # dy[r - i, c - j]
             dx += xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
-            products = xp.matmul(x_columns, window).sum(axis=0)  # (in, taps * out)
+            products = xp.matmul(x_by_channel, window).sum(axis=0)  # (in, taps * out)
             dw += products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         return dx.reshape(x.shape)
 
     def backward_weights(self, x, dy):
-        """dw alone, for the layer that reads the data: with its few channels,
-        expanding x is far cheaper than expanding dy.
-        """
+        """dw alone, for the layer that reads the data: x has few channels, so expanding it is cheaper than dy."""
         batch, height, width, _ = x.shape
-        expanded = expand_width(x, self.columns, above=self.half)
-        dy_pixels = dy.reshape(batch, height * width, -1)
-        for i, dw in self.kernel_rows(self.grads):
-            # y[r, c] += sum_j x[r + i - m, c + j - m] w[i, j]
-            window = shifted_rows(expanded, i, height)[..., :len(dw) * self.in_channels]
-            dw += xp.matmul(window.swapaxes(1, 2), dy_pixels).sum(axis=0).reshape(dw.shape)
+        dy_by_image = dy.reshape(batch, height * width, -1)
+        for window, dw in self.products(x, self.grads):
+            # y[r, c] += sum_j x[r + i, c + j] w[i, j]
+            dw += xp.matmul(window.swapaxes(1, 2), dy_by_image).sum(axis=0).reshape(dw.shape)
 
-    # -- one pixel -----------------------------------------------------------------------------------------------------
+    # -- drawing -------------------------------------------------------------------------------------------------------
 
     def start(self, batch, height, width):
-        k, rows = self.kernel_size, self.half + 1
-        self.ring = xp.zeros((batch, width + 2 * self.half, rows, self.in_channels), dtype=self.dtype)
-        live_block = self.dense_kernel()[:rows].swapaxes(0, 1)  # (column, row, in, out)
-        turned = [live_block[:, [(slot - row - 1) % rows for slot in range(rows)]] for row in range(rows)]
-        self.turned_kernels = [kernel.reshape(k * rows * self.in_channels, -1) for kernel in turned]
+        super().start(batch, height, width)
+        (self.left, right), self.width, self.slots = margins(self.columns), width, 1 - self.top
+        self.ring = xp.zeros((batch, self.left + width + right, self.slots, self.in_channels), dtype=self.dtype)
+        self.turned = {}  # kernels in the order of the slots, by the slot of the pixel's row
 
     def see(self, x, at):
         row, col = at
-        self.ring[:, col + self.half, row % (self.half + 1)] = x
+        self.ring[:, self.left + col, row % self.slots] = x
 
     def step(self, x, at):
         row, col = at
+        if self.segments and self.segments[-1][0] == 0 and self.segments[-1][1][-1] > 0:
+            raise TypeError(f"{type(self).__name__}: a kernel that looks to the right in its own row draws row by row, "
+                            "not pixel by pixel")
         self.see(x, at)
-        window = self.ring[:, col:col + self.kernel_size].reshape(len(self.ring), -1)  # (batch, columns * rows * in)
-        return xp.matmul(window, self.turned_kernels[row % (self.half + 1)]) + self.params["b"]
+        first, last = self.left + col + self.columns[0], self.left + col + self.columns[-1]
+        window = self.ring[:, first:last + 1:self.column_step()].reshape(len(self.ring), -1)
+        return self.with_bias(xp.matmul(window, self.turned_kernel(row % self.slots)))
 
+    def turned_kernel(self, slot):
+        """The kernel (columns * slots * in, out) for pixels whose own row is in this slot; zeros where no tap is."""
+        if slot not in self.turned:
+            kernel = xp.zeros((len(self.columns), self.slots, self.in_channels, self.out_channels), dtype=self.dtype)
+            for row, w in self.kernel_rows(self.params):
+                kernel[:len(w), (slot + row) % self.slots] = w
+            self.turned[slot] = kernel.reshape(-1, self.out_channels)
+        return self.turned[slot]
 
-def conv1x1(in_channels, out_channels, colors=1, rng=None, parts=1):
-    """The 1x1 convolution: a Linear layer, or with `colors` > 1 a MaskedConv2d of mask B,
-    which keeps the order of the colours.
-    """
-    if colors == 1:
-        return Linear(in_channels, out_channels, rng)
-    return MaskedConv2d(in_channels, out_channels, 1, "B", colors, rng, parts)
+    def column_step(self):
+        return self.columns[1] - self.columns[0] if len(self.columns) > 1 else 1
 
+    def see_row(self, x, row):
+        """Remember a whole row of inputs, x (batch, width, in)."""
+        self.ring[:, self.left:self.left + self.width, row % self.slots] = x
 
-def centre_blocks(in_channels, out_channels, mask_type, colors, parts):
-    """Yield (parameter name, visible inputs, outputs) for each colour, and part,
-    whose outputs see something at the centre tap.
-    """
-    if out_channels % parts:
-        raise ValueError(f"MaskedConv2d: {out_channels} output channels can't be cut into {parts} equal parts")
-    size = out_channels // parts
-    groups_in, groups_out = group_slices(in_channels, colors), group_slices(size, colors)
-    for color, outputs in enumerate(groups_out):
-        visible = groups_in[color].stop if mask_type == "B" else groups_in[color].start
-        for part in range(parts if visible else 0):
-            name = f"centre_{color}" if parts == 1 else f"centre_{color}_{part}"
-            yield name, slice(0, visible), slice(part * size + outputs.start, part * size + outputs.stop)
+    def output_row(self, row):
+        """The outputs (batch, width, out) of a whole row, from the rows seen."""
+        y = 0
+        for offset, w in self.kernel_rows(self.params):
+            seen = windows(self.ring[:, None, :, (row + offset) % self.slots], self.columns, self.width)[:, 0]
+            y = y + xp.matmul(seen[..., :len(w) * self.in_channels], w.reshape(-1, self.out_channels))
+        return self.with_bias(y)
+
+    def with_bias(self, y):
+        return y + self.params["b"] if "b" in self.params else y

@@ -127,10 +127,11 @@ class DiagonalBiRecurrence(Layer):
         z_left, z_right = self.split(z)
         return self.left.forward(z_left) + move_down(mirror(self.right.forward(mirror(z_right))))
 
-    def backward(self, dy):
-        dz_right = mirror(self.right.backward(mirror(move_up(dy))))
-        dz_left = self.left.backward(dy)
-        return xp.concatenate([dz_left, dz_right], axis=-1)
+    def backward(self, dy, need_dx=True):
+        # y = left(Z_left) + down(mirror(right(mirror(Z_right))))
+        dz_right = self.right.backward(mirror(move_up(dy)), need_dx)
+        dz_left = self.left.backward(dy, need_dx)
+        return xp.concatenate([dz_left, mirror(dz_right)], axis=-1) if need_dx else None
 
     def split(self, z):
         check_last_axis(self, z, 8 * self.hidden)

@@ -11,9 +11,10 @@ Information goes from v to h only: v looks to the right, so whatever it took fro
 """
 
 from tinyar.backend import xp
-from tinyar.layer import Layer, Sum
-from tinyar.layers.conditional import Conditional
-from tinyar.layers.conv import MaskedConv2d, conv1x1
+from tinyar.conditions import Conditional
+from tinyar.layer import Layer
+from tinyar.layers.colors import ColorLinear, conv1x1
+from tinyar.layers.combine import Sum
 from tinyar.layers.pointwise import Gate, Linear
 from tinyar.layers.shape import move_down, move_up
 from tinyar.layers.shifted import ShiftedConv2d
@@ -132,4 +133,4 @@ def horizontal_convolution(in_channels, out_channels, reach, dilation, mask_type
         return ShiftedConv2d(in_channels, out_channels, (0,),
                              range(-reach, 1 if mask_type == "B" else 0, dilation), rng=rng)
     left = ShiftedConv2d(in_channels, out_channels, (0,), range(-reach, 0, dilation), bias=False, rng=rng)
-    return Sum(left, MaskedConv2d(in_channels, out_channels, 1, mask_type, colors, rng, parts=parts))
+    return Sum(left, ColorLinear(in_channels, out_channels, colors, mask_type, parts, rng=rng))

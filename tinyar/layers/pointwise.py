@@ -61,9 +61,12 @@ class ReLU(Pointwise):
         self.cache = self(x)
         return self.cache
 
-    def backward(self, dy):
+    def backward(self, dy, need_dx=True):
         y = self.take_cache()
-        return dy * (y > 0)
+        return dy * (y > 0) if need_dx else None
+
+    def sides(self):
+        return self.cache > 0
 
 
 class ELU(Pointwise):
@@ -80,9 +83,9 @@ class ELU(Pointwise):
         self.cache = self(x)
         return self.cache
 
-    def backward(self, dy):
+    def backward(self, dy, need_dx=True):
         y = self.take_cache()
-        return dy * xp.minimum(y + 1, 1)
+        return dy * xp.minimum(y + 1, 1) if need_dx else None
 
 
 class Gate(Pointwise):
@@ -119,8 +122,10 @@ class Gate(Pointwise):
         s += 0.5
         return t, s
 
-    def backward(self, dy):
+    def backward(self, dy, need_dx=True):
         t, s = self.take_cache()
+        if not need_dx:
+            return None
         dx = xp.empty((*dy.shape[:-1], 2 * dy.shape[-1]), dtype=dy.dtype)
         da, db = dx[..., :dy.shape[-1]], dx[..., dy.shape[-1]:]
         dy_s = dy * s

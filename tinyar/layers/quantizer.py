@@ -26,12 +26,11 @@ class VectorQuantizer(Layer):
     """The nearest codes of z (..., channels), in the shape of z.
 
     forward     e_i = E[k_i],  codebook_loss = commitment_loss = mean (z - e)^2: one number, but two gradients
-    backward    dz_i = dy_i + weight beta 2 (z_i - e_i) / (N d)
-                dE_k = sum of  weight 2 (e_i - z_i) / (N d)  over all i with k_i = k; nothing of dy
+    backward    dz_i = dy_i + dloss beta 2 (z_i - e_i) / (N d)
+                dE_k = sum of  dloss 2 (e_i - z_i) / (N d)  over all i with k_i = k; nothing of dy
 
-    weight, an attribute, is the factor of the losses, 1 at first. A model whose batch is cut into micro-batches sets it
-    to a micro-batch's share of the batch before backward; N d would turn the means into sums. The losses that forward
-    leaves in the attributes codebook_loss and commitment_loss are without it.
+    The layer has a second result, its own loss: after forward it is in the attribute `loss`, a mean over the vectors of
+    that forward. dloss is the gradient by it, 1 unless a model puts the loss into a larger one (`tinyar.models.VQVAE`).
 
     learning="gradient": the codebook is a parameter, moved by dE. learning="ema": it is a state, moved by `update` once
     a batch; there is no dE, and no codebook loss in `loss`. With n_k vectors at code k in the batch, s_k their sum, the
@@ -46,7 +45,8 @@ class VectorQuantizer(Layer):
     Codes start uniform, with mean square 1 / channels; it is better to begin with the encoder's vectors: `start_from`.
     With revive_below > 0 every update ends by moving the codes whose N_k is below that share of the mean N_k (0.1:
     used a tenth as much as if all were used alike) to vectors that this layer's forward saw last (not its replicas'):
-    `revive`, which waits for a GPU. N_k, state["counts"], is kept in both ways of learning; sums["counts"] is n_k.
+    `revive`, which waits for a GPU. N_k, state["counts"], is kept in both ways of learning; sums["counts"] is n_k,
+    sums["squares"] the sum of all (z - e)^2.
 
     Raises ValueError for arguments out of range, and for a z with other channels.
     """
@@ -64,13 +64,13 @@ class VectorQuantizer(Layer):
                 raise ValueError(f"VectorQuantizer: {name} is {wanted}, got {value!r}")
         self.codes, self.channels, self.beta, self.learning = codes, channels, float(beta), learning
         self.decay, self.eps, self.revive_below = float(decay), float(eps), float(revive_below)
-        self.weight, self.codebook_loss, self.commitment_loss, self.seen = 1.0, None, None, None
+        self.codebook_loss = self.commitment_loss = self.seen = None
         rng = rng or np.random.default_rng()
         limit = (3 / channels) ** 0.5
         codebook = rng.uniform(-limit, limit, (codes, channels))
         self.seed = int(rng.integers(2 ** 32))  # of start_from and revive
         self.state = {"counts": xp.ones(codes, dtype=xp.float32), "revived": xp.zeros(1, dtype=xp.float32)}
-        self.sums = {"counts": xp.zeros(codes, dtype=xp.float32)}
+        self.sums = {"counts": xp.zeros(codes, dtype=xp.float32), "squares": xp.zeros(1, dtype=xp.float32)}
         if learning == "gradient":
             self.add_param("codebook", codebook)
         else:
@@ -85,7 +85,7 @@ class VectorQuantizer(Layer):
 
     @property
     def loss(self):
-        """What the last forward adds to the loss of the reconstruction, for weight 1."""
+        """The layer's own loss at its last forward: codebook loss, if a gradient moves the codes, + beta commitment."""
         pull = self.beta * self.commitment_loss
         return self.codebook_loss + pull if self.learning == "gradient" else pull
 
@@ -132,7 +132,9 @@ class VectorQuantizer(Layer):
         rows = as_rows(z)  # (N, channels)
         e = xp.take(self.codebook, k, axis=0)
         difference = rows - e
-        self.codebook_loss = self.commitment_loss = (difference * difference).mean()
+        squares = (difference * difference).sum()
+        self.codebook_loss = self.commitment_loss = squares / difference.size
+        self.sums["squares"] += squares
         one_hot = (k[:, None] == xp.arange(self.codes)).astype(rows.dtype)  # (N, codes); its products add up by code
         self.sums["counts"] += sum_rows(one_hot)
         if self.learning == "gradient":  # the sums that dE needs are small; one_hot isn't
@@ -143,12 +145,14 @@ class VectorQuantizer(Layer):
         self.seen = rows if self.revive_below else None
         return e.reshape(z.shape)
 
-    def backward(self, dy):
+    def backward(self, dy, need_dx=True, dloss=1.0):
         difference, difference_by_code = self.take_cache()  # z - e (N, channels); its sums (codes, channels)
-        scale = float(self.weight) * 2 / difference.size
+        scale = float(dloss) * 2 / difference.size
         if self.learning == "gradient":
+            # codebook loss = mean (sg[z] - e)^2
             self.grads["codebook"] -= scale * difference_by_code
-        return dy + self.beta * scale * difference.reshape(dy.shape)
+        # y = e, taken for z; commitment loss = mean (z - sg[e])^2
+        return dy + self.beta * scale * difference.reshape(dy.shape) if need_dx else None
 
     def update(self):
         counts = self.decay * self.state["counts"] + (1 - self.decay) * self.sums["counts"]

@@ -96,8 +96,6 @@ class Recurrence(Layer):
     Raises ValueError for hidden below 1, and for a Z of other than 4h channels.
     """
 
-    least_images = 8  # a step of the loop over time costs as much for one image as for several
-
     def __init__(self, hidden, taps, rng=None):
         super().__init__()
         check_channels(self, hidden)
@@ -116,14 +114,14 @@ class Recurrence(Layer):
         self.cache = self.scan(z)
         return self.cache[0]
 
-    def backward(self, dy):
+    def backward(self, dy, need_dx=True):
         y, gates, cells = self.take_cache()
         dz, dh, dc = self.scan_back(dy, gates, cells)
         # z = Z + neighbours(y) w, for all pixels in one product
         self.grads["w"] += xp.matmul(as_rows(self.neighbours(y)).T, as_rows(dz)).reshape(self.grads["w"].shape)
         self.grads["h0"] += sum_rows(as_rows(dh))
         self.grads["c0"] += sum_rows(as_rows(dc))
-        return dz
+        return dz if need_dx else None
 
     def see(self, z, at):
         """A step whose output nobody asks for."""

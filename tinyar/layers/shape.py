@@ -23,8 +23,9 @@ class Reshape(Layer):
         self.cache = x.shape
         return self(x)
 
-    def backward(self, dy):
-        return dy.reshape(self.take_cache())
+    def backward(self, dy, need_dx=True):
+        shape = self.take_cache()
+        return dy.reshape(shape) if need_dx else None
 
 
 def move_down(x):

@@ -42,8 +42,6 @@ class Conv2d(Layer):
     Raises ValueError for arguments out of range, and for an x that has other channels or is smaller than one window.
     """
 
-    least_images = 4  # its outputs are small maps
-
     def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, rng=None):
         super().__init__()
         check_channels(self, in_channels, out_channels)

@@ -1,9 +1,9 @@
-"""The models, one paper a file; each is a Layer from images to the parameters of a likelihood."""
+"""The models, one paper a file; each is a Model (`tinyar.model`) from images to the parameters of a likelihood."""
 
 from tinyar.models.gated_pixelcnn import GatedPixelCNN
+from tinyar.models.lstms import DiagonalBiLSTM, RowLSTM
 from tinyar.models.pixelcnn import PixelCNN
-from tinyar.models.pixelrnn import DiagonalBiLSTM, RowLSTM
-from tinyar.models.raster_rnn import PixelRNN
+from tinyar.models.pixelrnn import PixelRNN
 from tinyar.models.vqvae import VQVAE
 
 __all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelRNN", "RowLSTM", "VQVAE"]

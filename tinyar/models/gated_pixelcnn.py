@@ -16,11 +16,12 @@ PixelCNN Decoders", arXiv 1606.05328.
 import numpy as np
 
 from tinyar.backend import xp
-from tinyar.layer import Chain, Layer
+from tinyar.layer import Layer
+from tinyar.layers.combine import Chain
 from tinyar.layers.gated import GatedBlock, horizontal_convolution
 from tinyar.layers.pointwise import ELU, ReLU
 from tinyar.layers.shifted import ShiftedConv2d
-from tinyar.models.autoregressive import AutoregressiveModel, check_kernel, whole_numbers
+from tinyar.models.autoregressive import AutoregressiveModel, check_kernel, softmax_over, whole_numbers
 
 PUBLISHED = {
     # A first layer of 7x7 and seven of 3x3: 634,434 parameters with 2 levels, 650,944 with 256.
@@ -56,14 +57,10 @@ class GatedPixelCNN(AutoregressiveModel):
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, first="gated", first_kernel=7,
                  kernel_size=3, dilations=(1,) * 7, head=(64,), activation="relu", one_hot=False, classes=0,
                  map_channels=0, seed=0):
-        super().__init__(levels, image_channels, ordered_colors, one_hot, classes, map_channels)
+        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
         dilations, head = whole_numbers("dilations", dilations), whole_numbers("head", head)
-        self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors,
-                           channels=channels, first=first, first_kernel=first_kernel, kernel_size=kernel_size,
-                           dilations=dilations, head=head, activation=activation,
-                           one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
-        check_kernel(self, "first_kernel")
-        check_kernel(self, "kernel_size")
+        check_kernel(self, "first_kernel", first_kernel)
+        check_kernel(self, "kernel_size", kernel_size)
         for option, value, known in (("first", first, ("gated", "plain")), ("activation", activation, ("relu", "elu"))):
             if value not in known:
                 raise ValueError(f"GatedPixelCNN: {option} is {known[0]!r} or {known[1]!r}, got {value!r}")

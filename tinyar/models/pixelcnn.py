@@ -13,12 +13,12 @@ seen (`examples/receptive_field.py`).
 
 import numpy as np
 
-from tinyar.layer import Chain, Residual
-from tinyar.layers.conditional import Conditional
-from tinyar.layers.conv import MaskedConv2d, conv1x1
+from tinyar.layers.colors import conv1x1
+from tinyar.layers.combine import Chain, Residual
+from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ReLU
-from tinyar.models.autoregressive import AutoregressiveModel, whole_numbers
+from tinyar.models.autoregressive import AutoregressiveModel, softmax_over, whole_numbers
 
 PUBLISHED = {
     # 7x7 blocks 64-32-32-64 with LayerNorm, 5, 8 or 10 of them: with 5 blocks and 2 levels 280,130 parameters,
@@ -48,11 +48,12 @@ class PixelCNN(AutoregressiveModel):
 
     residual=False leaves out the "u +", layer_norm=False the LayerNorm. With ordered_colors the channels of every
     layer are dealt out to the colours and masked in the order R, G, B. With classes or map_channels each k x k
-    convolution is followed by a bias that depends on the condition (`tinyar.layers.Conditional`). The weights of
+    convolution is followed by a bias that depends on the condition (`tinyar.conditions.Conditional`). The weights of
     the last layer start at a tenth of the usual size, so that the first loss is near ln(levels). What x, logits and
     the other options are: see AutoregressiveModel.
 
-    PixelCNN.published("report", blocks=8) is a published configuration with one option changed.
+    PixelCNN.published("report", blocks=8) is a published configuration with one option changed. For a body of your own
+    write a subclass with another `body`.
     """
 
     published_options = PUBLISHED
@@ -60,12 +61,8 @@ class PixelCNN(AutoregressiveModel):
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, blocks=5, block="bottleneck",
                  first_kernel=7, kernel_size=7, layer_norm=True, residual=True, head=(64,), one_hot=False, classes=0,
                  map_channels=0, seed=0):
-        super().__init__(levels, image_channels, ordered_colors, one_hot, classes, map_channels)
+        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
         head = whole_numbers("head", head)
-        self.config = dict(levels=levels, image_channels=image_channels, ordered_colors=ordered_colors,
-                           channels=channels, blocks=blocks, block=block, first_kernel=first_kernel,
-                           kernel_size=kernel_size, layer_norm=layer_norm, residual=residual, head=head,
-                           one_hot=one_hot, classes=classes, map_channels=map_channels, seed=seed)
         if block not in ("bottleneck", "plain"):
             raise ValueError(f"PixelCNN: block is 'bottleneck' or 'plain', got {block!r}")
         if not isinstance(blocks, (int, np.integer)) or blocks < 0:
@@ -73,22 +70,27 @@ class PixelCNN(AutoregressiveModel):
         if block == "bottleneck" and (not isinstance(channels, (int, np.integer)) or channels < 2):
             raise ValueError("PixelCNN: channels: a bottleneck block halves them, so expected at least 2, "
                              f"got {channels!r}")
-        rng, colors = np.random.default_rng(seed), self.colors
-
-        def conv(inputs, outputs, size, mask_type="B"):
-            links = [MaskedConv2d(inputs, outputs, size, mask_type, colors, rng)]
-            return links + ([Conditional(self.condition_channels, outputs)] if self.condition_channels else [])
-
-        def body():
-            if block == "plain":
-                return Chain(ReLU(), *conv(channels, channels, kernel_size))
-            half = channels // 2
-            down, wide, up = (conv1x1(channels, half, colors, rng), conv(half, half, kernel_size),
-                              conv1x1(half, channels, colors, rng))
-            return Chain(ReLU(), down, ReLU(), *wide, ReLU(), up)
-
-        links = conv(self.inputs, channels, first_kernel, "A")
+        self.channels, self.block, self.kernel_size = channels, block, kernel_size
+        rng = np.random.default_rng(seed)
+        links = self.convolution(self.inputs, channels, first_kernel, "A", rng)
         for _ in range(blocks):
-            links += [LayerNorm(channels, colors)] if layer_norm else []
-            links += [Residual(body()) if residual else body()]
+            body = Chain(*self.body(rng))
+            links += [LayerNorm(channels, self.colors)] if layer_norm else []
+            links += [Residual(body) if residual else body]
         self.net = Chain(*links, *self.head(channels, head, ReLU, rng))
+
+    def body(self, rng):
+        """The layers of one block, a list, from self.channels to as many: causal, and free to see their own pixel.
+
+        rng draws their first weights. A subclass may return others.
+        """
+        if self.block == "plain":
+            return [ReLU(), *self.convolution(self.channels, self.channels, self.kernel_size, "B", rng)]
+        half = self.channels // 2
+        return [ReLU(), conv1x1(self.channels, half, self.colors, rng),
+                ReLU(), *self.convolution(half, half, self.kernel_size, "B", rng),
+                ReLU(), conv1x1(half, self.channels, self.colors, rng)]
+
+    def convolution(self, inputs, outputs, kernel_size, mask_type, rng):
+        """A masked convolution, and what the condition adds to it: a list of layers."""
+        return [MaskedConv2d(inputs, outputs, kernel_size, mask_type, self.colors, rng), *self.conditional(outputs)]

@@ -22,7 +22,7 @@ for the true pixel after a past that isn't that pixel's past. Take eps = 0 and a
 is predicted from a draw of x that is independent of the true one, so the best answer is the marginal p(y), whatever x
 is; the dependence that makes the image is trained away (Huszar 2015, arXiv 1511.05101: the objective is improper). In
 between, the network trades some of the true conditional for robustness. So expect samples that drift less and a
-bits/dim figure that is worse, and report the latter as always, with true pixels: `training.fit` measures held-out
+bits/dim figure that is worse, and report the latter as always, with true pixels: `fit` measures held-out
 images with eps = 1, and its training figure, which isn't one, mustn't be compared with it.
 
 How the draws come about. A model that computes all pixels at once gives all conditionals in one pass over the true
@@ -36,7 +36,7 @@ import math
 
 import numpy as np
 
-from tinyar.backend import to_device, to_host
+from tinyar.backend import to_device
 from tinyar.sampling import draw_pixel
 
 
@@ -91,8 +91,9 @@ class ScheduledSampling:
         true, uniforms = rng.random((*images.shape[:3], len(model.color_passes))) < keep, rng.random(images.shape)
         given = [] if condition is None else [to_device(condition)]
         if not self.sequential:
-            drawn = to_host(model.likelihood.sample(model(to_device(images), *given), uniforms))
-            return np.where(true, images, drawn).astype(images.dtype)
+            mixed = images.copy()
+            model.likelihood.draw(model(to_device(images), *given), mixed, np.broadcast_to(true, images.shape), uniforms)
+            return mixed
         mixed = images.copy()
         model.start(*images.shape[:3], *given)
         true = np.broadcast_to(true, images.shape)

@@ -6,10 +6,10 @@ import pathlib
 import time
 from dataclasses import asdict, dataclass
 
-from tinyar import checkpoint
-from tinyar.history import History
-from tinyar.nonfinite import spoilt_array
 from tinyar.optim import copy_arrays
+from tinyar.training import checkpoint
+from tinyar.training.history import History
+from tinyar.training.nonfinite import spoilt_array
 
 # Options that are checksums, and of what.
 CHECKSUMS = {"images": "the training images, labels or maps", "validation": "the held-out images, labels or maps"}
@@ -34,8 +34,9 @@ class Run:
     epoch is just done again.
     """
 
-    def __init__(self, model, optimizer, average, options, folder, save_every, about=None):
+    def __init__(self, model, optimizer, average, scheduled_sampling, options, folder, save_every, about=None):
         self.model, self.optimizer, self.average, self.save_every = model, optimizer, average, save_every
+        self.scheduled_sampling = scheduled_sampling
         self.options = checkpoint.plain_json(options)
         self.folder = None if folder is None else pathlib.Path(folder)
         self.progress, self.history = Progress(), History(unit=model.unit)
@@ -60,11 +61,19 @@ class Run:
         self.history.save(self.folder)
         return found
 
+    def inputs(self, batch, condition):
+        """What the network sees in the place of the images: None for the images themselves."""
+        if not self.scheduled_sampling:
+            return None
+        inputs = self.scheduled_sampling.inputs(self.model, batch, condition, self.progress.updates,
+                                                self.options["seed"])
+        return None if inputs is batch else inputs
+
     def load(self, path):
         """Take up the run saved at `path`. Raises CheckpointError, nothing changed,
         if it is of another model or options.
         """
-        _, state = checkpoint.load(path)
+        state = checkpoint.load_state(path)
         if "options" not in state:
             raise checkpoint.CheckpointError(f"{path}: holds a model, but no training run to go on with")
         then = {"validation": self.options["validation"], **state["options"]}  # an older tinyar didn't note it
@@ -73,13 +82,13 @@ class Run:
             raise checkpoint.CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
                 f"{CHECKSUMS[key]} were others" if key in CHECKSUMS else
                 f"{key} was {then.get(key)}, now {self.options[key]}" for key in differing))
-        checkpoint.load(path, self.model)
+        _, state = checkpoint.load(path, self.model)
         self.optimizer.load_state(state["optimizer"])
         if self.average:
             self.average.load_state(state["average"])
         self.progress, self.history = Progress(**state["progress"]), History(unit=self.model.unit, **state["history"])
         if self.history.rows:
-            best, _ = checkpoint.load(self.folder / "model.npz")
+            best, _ = checkpoint.load(self.folder / "model.npz", type(self.model))
             self.best = dict(best.arrays())
 
     def count_update(self):
@@ -124,7 +133,9 @@ class Run:
         self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds)
         self.save()
         if self.folder is not None:
+            from tinyar.pictures import save_curve  # here, because matplotlib takes long to import
             self.history.save(self.folder)
+            save_curve(self.folder / "curve.png", self.history.rows, self.history.unit)
 
     def restore_best(self):
         """Give the model the best weights of the run."""

@@ -13,9 +13,9 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from tinyar import plotting
 from tinyar.backend import one_blas_thread, to_device, to_host, xp
-from tinyar.plotting import BLUE, PALE, SAND, VERMILLION
+from tinyar.pictures import plotting
+from tinyar.pictures.plotting import BLUE, PALE, SAND, VERMILLION
 
 SEEN = LinearSegmentedColormap.from_list("seen", ["#C6DDF0", "#56A0D3", "#0B559F", "#08204A"])
 
@@ -23,7 +23,7 @@ SEEN = LinearSegmentedColormap.from_list("seen", ["#C6DDF0", "#56A0D3", "#0B559F
 def live_pairs(layer):
     """Which (input, output) pairs of a MaskedConv2d live at each tap: 1 or 0, (kernel, kernel, in, out)."""
     ones = copy.deepcopy(layer)  # a weight that happens to be 0 lives too
-    for param in ones.params.values():
+    for _, param, _ in ones.parameters():
         param[...] = 1
     return to_host(ones.dense_kernel())
 

@@ -10,15 +10,16 @@ Loading checks everything before it touches anything, and never runs code from t
 """
 
 import json
+import re
 import zipfile
 
 import numpy as np
 
 from tinyar import models
 from tinyar.backend import to_host, xp
-from tinyar.files import atomic_write
+from tinyar.data.atomic import atomic_write
 
-VERSION = 1
+VERSION = 2  # of the format that is written; version 1, which had other names for the weights of colours, is read too
 
 
 class CheckpointError(ValueError):
@@ -40,29 +41,55 @@ def save(path, model, state=None):
 
 
 def load(path, model=None):
-    """Read a checkpoint: (model, state). Builds the model from the file, or fills the one given,
-    which must be of the same make.
+    """Read a checkpoint: (model, state).
+
+    model   a model to fill, which must be of the same make; or a class of models, such as your own, to build one of; or
+            None, to build one of tinyar's own from the file
 
     Raises FileNotFoundError when there is no such file, and CheckpointError when it is truncated or damaged, no
     checkpoint of tinyar, of another version, holds pickles, or belongs to another model than the one given; that
     model is then unchanged.
     """
     header, arrays = read(path)
-    if model is None:
-        model = build(path, header)
-    elif (type(model).__name__, plain_json(model.config)) != (header["model"], header["config"]):
+    if model is None or isinstance(model, type):
+        model = build(path, header, model)
+    elif difference(model, header):
         raise CheckpointError(f"{path}: this checkpoint is of another model: " + difference(model, header))
-    params = dict(model.arrays())
-    found = {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
-    if params.keys() != found.keys():
-        raise CheckpointError(f"{path}: parameters differ from the model's: {sorted(params.keys() ^ found.keys())[:5]}")
-    for name, param in params.items():
-        if found[name].shape != param.shape:
-            raise CheckpointError(f"{path}: {name} has shape {found[name].shape}, expected {param.shape}")
-    state = unpack(header["state"], "state", arrays)
-    for name, param in params.items():
-        param[...] = xp.asarray(found[name])
+    targets = dict(model.arrays())
+    names = {before_version_2(name): name for name in targets} if header["version"] == 1 else {}
+    found = {names.get(name, name): array for name, array in of_model(arrays).items()}
+    if targets.keys() != found.keys():
+        raise CheckpointError(f"{path}: parameters differ from the model's: {sorted(targets.keys() ^ found.keys())[:5]}")
+    for name, target in targets.items():
+        if found[name].shape != target.shape:
+            raise CheckpointError(f"{path}: {name} has shape {found[name].shape}, expected {target.shape}")
+    state = renamed(unpack(header["state"], "state", arrays), names)
+    for name, target in targets.items():
+        target[...] = xp.asarray(found[name])
     return model, state
+
+
+def load_state(path):
+    """The state in a checkpoint, without the model."""
+    header, arrays = read(path)
+    return unpack(header["state"], "state", arrays)
+
+
+def of_model(arrays):
+    """The arrays of a file that belong to the model, by their dotted names."""
+    return {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
+
+
+def before_version_2(name):
+    """What version 1 called a parameter: the blocks of a layer that keeps the order of colours were "centre_0", ..."""
+    return re.sub(r"(\.centre)?\.w_(\d+(_\d+)?)$", r".centre_\2", name)
+
+
+def renamed(value, names):
+    """Nested dicts with their keys renamed."""
+    if isinstance(value, dict):
+        return {names.get(key, key): renamed(item, names) for key, item in value.items()}
+    return value
 
 
 def read(path):
@@ -79,20 +106,25 @@ def read(path):
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: not a complete checkpoint of tinyar "
                               f"(truncated, damaged, or another kind of file): {error}") from error
-    if version != VERSION:
-        raise CheckpointError(f"{path}: checkpoint of version {version}, this tinyar reads version {VERSION}")
+    if version not in (1, VERSION):
+        raise CheckpointError(f"{path}: checkpoint of version {version}, this tinyar reads versions 1 and {VERSION}")
     return header, arrays
 
 
-def build(path, header):
-    """A new model of the class and options in the header."""
-    if header["model"] not in models.__all__:
-        raise CheckpointError(f"{path}: holds a {header['model']!r}; this tinyar knows {', '.join(models.__all__)}")
+def build(path, header, kind=None):
+    """A new model of the options in the header: of the class `kind`, or of tinyar's own of that name."""
+    name, config = header["model"], header["config"]
+    if kind is None:
+        if name not in models.__all__:
+            raise CheckpointError(f"{path}: holds a {name!r}; this tinyar knows {', '.join(models.__all__)}. "
+                                  "For a class of your own give it as well: checkpoint.load(path, YourModel)")
+        kind = getattr(models, name)
+    elif kind.__name__ != name:
+        raise CheckpointError(f"{path}: this checkpoint is of another model: expected a {kind.__name__}, found a {name}")
     try:
-        return getattr(models, header["model"])(**header["config"])
+        return kind(**config)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: no {header['model']} can be built with its options {header['config']}: "
-                              f"{error}") from error
+        raise CheckpointError(f"{path}: no {name} can be built with its options {config}: {error}") from error
 
 
 def pack(value, path, arrays):
@@ -128,9 +160,12 @@ def plain_json(value):
 
 
 def difference(model, header):
-    """What distinguishes the model in a checkpoint from the one expected: the class, or the options that differ."""
-    mine, theirs = plain_json(model.config), header["config"]
+    """What distinguishes the model in a checkpoint from the one expected: the class, or options. Empty if nothing does.
+
+    An option that the file doesn't know, because it is newer, counts as its default.
+    """
     if type(model).__name__ != header["model"]:
         return f"expected a {type(model).__name__}, found a {header['model']}"
-    keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+    mine, theirs = plain_json(model.config), plain_json(model.options(**header["config"]))
+    keys = [key for key in {**mine, **theirs} if key not in mine or mine[key] != theirs[key]]
     return ", ".join(f"expected {key}={mine.get(key)}, found {theirs.get(key)}" for key in keys)

@@ -9,8 +9,8 @@ Why micro-batches? Layers pass over their feature maps many times (multiply, add
 pass over a map that lies in the core's cache is several times faster than one over main memory. The maps of a whole
 batch never fit: 128 images of 28x28 with 64 channels are 26 MB a map, and a core's cache (L2) is about 1 MB. So a
 micro-batch has as many images as let two maps lie in the cache, the one read and the one written: here two images. Not
-fewer, though, than the layers ask for (`Layer.least_images`), unless a thread would be idle: where the maps are small,
-or the work is a loop of many steps, calling NumPy for each image costs more.
+fewer, though, than LEAST_IMAGES, unless a thread would be idle: where the maps are small, or the work is a loop of many
+steps, calling NumPy for each image costs more.
 
 A GPU takes the whole batch in one piece. Nothing needs to be fetched ahead of a step there: CuPy copies host arrays by
 way of pinned memory of its own, without waiting, and as the loss is looked at only now and then, the host is many
@@ -22,9 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device
+from tinyar.layers.recurrent import Recurrence
+from tinyar.layers.strided import Conv2d
 
 CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
 GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
+# A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
+LEAST_IMAGES = {Recurrence: 8, Conv2d: 4}  # others: 2
 
 
 class Workers:
@@ -52,7 +56,7 @@ class Workers:
         """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
         images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None
-        for none; inputs, if given, are what the network sees in the images' place (`tinyar.scheduled_sampling`).
+        for none; inputs, if given, are what the network sees in the images' place (`tinyar.training.scheduled_sampling`).
         """
         def work(replica, parts):
             replica.zero_grads()
@@ -101,12 +105,13 @@ def micro_batch_size(model, images, threads):
     """How many images at a time: two feature maps of the widest layer should fit into a core's cache,
     and no thread be idle.
 
-    A layer may ask for more. A GPU has other limits: as many as its memory holds, a training batch in one piece.
+    A GPU has other limits: as many as its memory holds, a training batch in one piece.
     """
     widest = max((param.shape[-1] for _, param, _ in model.parameters()), default=1)
     map_bytes = images.shape[1] * images.shape[2] * widest * 4
     most = GPU_BYTES // map_bytes if on_gpu else CACHE_BYTES // (2 * map_bytes)
-    least = max(layer.least_images for _, layer in model.layers())
+    least = max((LEAST_IMAGES[kind] for _, layer in model.layers() for kind in LEAST_IMAGES if isinstance(layer, kind)),
+                default=2)
     return min(-(-len(images) // threads), max(least, most))
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from tinyar.files import atomic_write
+from tinyar.data.atomic import atomic_write
 
 # Colours that stay apart for colour-blind readers: Okabe & Ito 2008, "Color Universal Design".
 BLUE, VERMILLION, SAND, PALE = "#0072B2", "#D55E00", "#F7CFA0", "#EBEBEB"

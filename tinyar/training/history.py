@@ -1,11 +1,10 @@
-"""What a training run has to tell: one row an epoch, as a list, as CSV, as a curve."""
+"""What a training run has to tell: one row an epoch, as a list, as CSV."""
 
 import csv
 import pathlib
 from dataclasses import dataclass, field
 
-from tinyar import plotting
-from tinyar.files import atomic_write
+from tinyar.data.atomic import atomic_write
 
 COLUMNS = ("epoch", "updates", "train", "validation", "learning_rate", "seconds")
 
@@ -48,10 +47,8 @@ class History:
         return len(self.rows) - (self.best_epoch or 0)
 
     def save(self, folder):
-        """Write history.csv into the folder, and curve.png once there is a point to draw."""
+        """Write history.csv into the folder."""
         with atomic_write(pathlib.Path(folder) / "history.csv") as path, open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        if self.rows:
-            plotting.save_curve(pathlib.Path(folder) / "curve.png", self.rows, self.unit)

@@ -1,0 +1,41 @@
+"""python -m tinyar.gradcheck: a line for every layer and model of tinyar, or for the layers of a file of your own."""
+
+import argparse
+import sys
+
+from tinyar.gradcheck import ContractError, TOLERANCE, cases, check, check_layer, own_cases, shake
+
+
+def main():
+    """Check every case and print a line for each; exit status 1 if one fails."""
+    parser = argparse.ArgumentParser(prog="python -m tinyar.gradcheck", description=__doc__)
+    parser.add_argument("file", nargs="?", help="a Python file with a function cases() that returns a list of (title, "
+                                                "layer, x or the shape of x): these go through the whole contract")
+    args = parser.parse_args()
+    try:
+        found = own_cases(args.file) if args.file else cases()
+    except ValueError as error:
+        sys.exit(f"gradcheck: {error}")
+    print(f"{'layer':42s} {'parameters':>10s} {'tensors':>8s} {'relative error':>15s}   worst tensor")
+    failed = 0
+    for case in found:
+        x, condition = case.inputs()
+        try:
+            if args.file:
+                comparisons = check_layer(case.layer, x, condition=condition)
+            else:
+                comparisons = check(shake(case.layer), x, condition=condition)
+        except (ContractError, ValueError) as error:
+            failed += 1
+            print(f"{case.title:42s} WRONG: {error}")
+            continue
+        worst = max(comparisons, key=lambda comparison: comparison.relative_error)
+        print(f"{case.title:42s} {case.layer.count_parameters():10d} {len(comparisons):8d} "
+              f"{worst.relative_error:15.1e}   {worst.name}")
+    print(f"{failed} wrong" if failed else f"all below {TOLERANCE:.0e}"
+          + (", and the contract is kept" if args.file else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The contract of a model: all that training, evaluation, checkpoints and drawing may ask of it.
+
+A model is a layer from images to outputs, with a loss. Training makes each update like this:
+
+    model.zero_grads()
+    outputs = model.forward(x, condition)           x (batch, height, width, image_channels), integers 0 .. levels - 1
+    loss, doutputs = model.loss(outputs, x)         a mean over the sub-pixels of the images, and its gradient
+    model.backward(doutputs, need_dx=False)         model.grads now holds d loss / d param
+    optimizer.step()
+    model.update()
+
+`loss` is a pure function of its arguments. What it returns is what `backward` differentiates, and neither depends on a
+side effect of the other. `outputs` is whatever the model's loss needs: an array of logits, or a tuple.
+
+    config                      the options it was made with, so that type(model)(**model.config) builds it again
+    levels, image_channels      what its images look like
+    unit, figure(loss)          how a mean loss is reported: in which unit, and the number in that unit
+    score(x, condition)         what images cost, summed over sub-pixels, by inference alone: evaluation divides it
+    note(loss)                  a few words on the last batch, whose sums are still there, for the progress bar
+    prepare(images, condition)  a look at the training images, once, before training begins
+    published(name, **changes)  a configuration from a paper, with some options changed
+
+Models that draw have more: see `tinyar.models.autoregressive`. A condition (a class, a map) is told for one batch and
+gone after it: see `tinyar.conditions`. Models without one are called without it.
+
+Options are written once, in the signature of __init__. The base records them: each as it was given, or its default.
+They must be numbers, texts, lists or None, since a checkpoint keeps them as JSON.
+"""
+
+import inspect
+
+import numpy as np
+
+from tinyar.layer import Layer
+
+
+class Model(Layer):
+    """Base of all models. A subclass writes __init__, __call__, forward, backward, loss and score.
+
+    published_options   {name: options} for `published`
+    """
+
+    published_options = {}
+    unit = "nats"
+
+    def __new__(cls, *args, **options):
+        """Record the options as `config`, before __init__ runs."""
+        model = super().__new__(cls)
+        try:
+            bound = inspect.signature(cls.__init__).bind(model, *args, **options)
+        except TypeError:  # __init__ says better what is wrong; and a copy takes over the config of its original
+            return model
+        _, *names = bound.arguments
+        model.config = cls.options(**{name: bound.arguments[name] for name in names})
+        return model
+
+    @classmethod
+    def options(cls, **given):
+        """All options by name: those given, and the defaults of the others. Sequences become lists, as in a file."""
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        defaults = {parameter.name: parameter.default for parameter in parameters
+                    if parameter.default is not parameter.empty}
+        return {name: list(value) if isinstance(value, (tuple, range, np.ndarray)) else value
+                for name, value in {**defaults, **given}.items()}
+
+    @classmethod
+    def published(cls, name, **changes):
+        """A published configuration of the model by its name, with some options changed.
+
+        Raises ValueError for another name.
+        """
+        if name not in cls.published_options:
+            raise ValueError(f"{cls.__name__}: no published configuration {name!r}; "
+                             f"there are {', '.join(cls.published_options) or 'none'}")
+        return cls(**{**cls.published_options[name], **changes})
+
+    def loss(self, outputs, x, weight=1.0):
+        """The mean loss of the images x, and its gradient by the outputs; both times weight, x's share of a batch."""
+        raise TypeError(f"{type(self).__name__} has no loss, so it can't be trained")
+
+    def score(self, x, condition=None):
+        """What the images x cost, summed over their sub-pixels, by inference alone."""
+        raise TypeError(f"{type(self).__name__} has no score, so it can't be evaluated")
+
+    def figure(self, loss):
+        """A mean loss as it is reported, in self.unit."""
+        return loss
+
+    def note(self, loss):
+        """What there is to tell of the last batches beside their mean loss: nothing, by default."""
+        return ""
+
+    def prepare(self, images, condition=None):
+        """Look at the training images (a host array) once, before training begins: nothing to do, by default."""

@@ -1,0 +1,15 @@
+"""Learning: the loop (loop.py), all that `fit` does around it, and what it leaves on disk.
+
+In reading order: loop, parallel (one batch on all cores), fit, options, run, checkpoint, history; evaluation, nonfinite,
+scheduled_sampling, interrupt, folders.
+"""
+
+from tinyar.training.evaluation import evaluate
+from tinyar.training.fit import fit
+from tinyar.training.history import History
+from tinyar.training.loop import train_epoch
+from tinyar.training.nonfinite import NonFiniteError
+from tinyar.training.parallel import Workers
+from tinyar.training.scheduled_sampling import ScheduledSampling
+
+__all__ = ["fit", "evaluate", "train_epoch", "Workers", "History", "ScheduledSampling", "NonFiniteError"]

@@ -1,0 +1,65 @@
+"""The training loop, the same for every model.
+
+For each batch of an epoch, in a random order:
+
+    loss, gradient    gradients to zero, forward, loss, backward: `Workers.gradient`, spread over the cores
+    parameters        the optimizer's step; then what learns without a gradient, and the average of the weights
+
+The order of the images is a function of (seed, epoch) alone, and a learning-rate schedule one of the number of updates.
+So neither has a state to save, and a run that was broken off goes on as if it hadn't been.
+"""
+
+import math
+
+import numpy as np
+
+from tinyar.backend import on_gpu, xp
+from tinyar.optim import clip_global_norm
+from tinyar.training.nonfinite import NonFiniteError, first_non_finite
+
+FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it is done every so many updates
+
+ADVICE = "try a smaller learning rate, or clip the gradients"
+
+
+def train_epoch(run, workers, images, conditions, interrupt, bar):
+    """Train to the end of the run's current epoch, or until it is interrupted.
+
+    run         a Run: the model, its optimizer and average, the options, and how far it is
+    images      (N, height, width, channels), integers on the host, and their Conditions
+    interrupt   an Interrupt, looked at before each update; bar, a tqdm bar that counts images
+
+    Raises NonFiniteError when the loss or the gradients aren't finite any more.
+    """
+    at, model, options = run.progress, run.model, run.options
+    order = np.random.default_rng([options["seed"], at.epoch]).permutation(len(images))
+    while at.images < len(images) and not interrupt.asked:
+        chosen = order[at.images:at.images + options["batch_size"]]
+        batch, condition = images[chosen], conditions.of(chosen)
+        inputs = run.inputs(batch, condition)
+        loss = workers.gradient(batch, condition, inputs)
+        at.loss = at.loss + loss.astype(xp.float64) * len(chosen)
+        at.images += len(chosen)
+        look(run, loss, batch if inputs is None else inputs, condition, len(images), bar)
+        run.optimizer.step()
+        model.update()
+        if run.average:
+            run.average.update()
+        run.count_update()
+        bar.update(len(chosen))
+
+
+def look(run, loss, inputs, condition, images_in_epoch, bar):
+    """Now and then, fetch the loss and show it; clip the gradients. Raises NonFiniteError if either isn't finite."""
+    at, model, number = run.progress, run.model, run.progress.updates + 1
+    if number % FETCH_EVERY == 0 or number % run.save_every == 0 or at.images == images_in_epoch:
+        at.loss = float(at.loss)
+        if not math.isfinite(at.loss):
+            raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
+                                 f"{first_non_finite(model, inputs, condition)}; {ADVICE}")
+        figure = f"{model.figure(at.loss / at.images):.4f} {model.unit}"
+        bar.set_postfix_str(", ".join(filter(None, (figure, model.note(float(loss))))), refresh=False)
+    clip = run.options["clip"]
+    if clip is not None and not math.isfinite(clip_global_norm(model, clip)):
+        raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {at.epoch}): "
+                             f"{first_non_finite(model, inputs, condition)}; {ADVICE}")

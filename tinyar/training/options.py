@@ -1,0 +1,78 @@
+"""What `fit` is given, looked at before the first gradient: are the images what the model is made for, do the options
+fit, and what must be equal when the run is resumed?
+"""
+
+import math
+import zlib
+
+import numpy as np
+
+from tinyar.backend import to_device
+from tinyar.conditions import Conditions
+
+
+class Sets:
+    """The training and held-out images of a run, with what they are conditioned on.
+
+    train and validation are arrays, or Splits of tinyar.data. Raises ValueError for what the model can't be trained on.
+    """
+
+    def __init__(self, model, train, validation):
+        self.draw = getattr(train, "for_epoch", lambda epoch: train)  # the training images of epoch 0, 1, ...
+        self.held_out = self.held_out_conditions = None
+        check_images(model, "train", self.draw(0))
+        self.conditions = Conditions(model, train, "train", required=True)
+        if validation is not None:
+            self.held_out = getattr(validation, "images", validation)
+            check_images(model, "validation", self.held_out)
+            self.held_out_conditions = Conditions(model, validation, "validation", required=True)
+
+    def fingerprints(self):
+        """{name: shape and checksums} of both sets: by these a resumed run knows that it has the same images."""
+        held_out = None
+        if self.held_out is not None:
+            held_out = fingerprint(self.held_out) + self.held_out_conditions.fingerprint()
+        return {"images": fingerprint(self.draw(0)) + self.conditions.fingerprint(), "validation": held_out}
+
+
+def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, average, patience, hide_labels,
+                    scheduled_sampling, seed, save_every):
+    """The options that a resumed run must have in common with the one before, a dict; or a ValueError for a bad one."""
+    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("save_every", save_every),
+                        ("patience", 1 if patience is None else patience)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip: expected a limit above 0, got {clip!r}")
+    if not 0 <= hide_labels <= 1:
+        raise ValueError(f"hide_labels: expected a share of the images from 0 to 1, got {hide_labels!r}")
+    if hide_labels and not getattr(model, "classes", 0):
+        raise ValueError(f"hide_labels={hide_labels!r}: the model isn't told any classes, expected 0")
+    if patience and sets.held_out is None:
+        raise ValueError("patience: stopping early needs validation images")
+    rates = [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]
+    if not all(0 <= rate < math.inf for rate in rates):
+        raise ValueError(f"lr: expected a learning rate of at least 0, got {rates}")
+    return {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, **sets.fingerprints(),
+            "hide_labels": hide_labels, "optimizer": optimizer.__name__, "lr": rates,
+            "scheduled_sampling": None if scheduled_sampling is None else scheduled_sampling.fingerprint()}
+
+
+def check_images(model, name, images):
+    """Raise ValueError unless `images` are what the model is made for; named `name` in the message."""
+    if not isinstance(images, np.ndarray) or images.dtype.kind not in "iu":
+        raise ValueError(f"{name}: expected a NumPy array of integers, "
+                         f"got {getattr(images, 'dtype', type(images).__name__)}")
+    if images.ndim != 4 or images.size == 0 or images.shape[3] != model.image_channels:
+        raise ValueError(f"{name}: expected images (N, height, width, {model.image_channels}), "
+                         f"got shape {images.shape}")
+    if not 0 <= images.min() <= images.max() < model.levels:
+        raise ValueError(f"{name}: expected levels 0 .. {model.levels - 1}, got {images.min()} .. {images.max()}")
+    model(to_device(images[:1]))  # refuses a size that doesn't fit
+
+
+def fingerprint(images):
+    """Shape and checksum: by these a resumed run knows that it has the same images."""
+    return [*images.shape, zlib.crc32(np.ascontiguousarray(images))]
