@@ -1,0 +1,200 @@
+"""The contract of a model: options written once, a loss that backward differentiates, classes of one's own."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from family import MODELS, given, make, random_condition, random_images
+from tinyar import data, gradcheck, models, training
+from tinyar.backend import to_device, to_host, xp
+from tinyar.conditions import Conditional, told
+from tinyar.gradcheck.held import held_choices
+from tinyar.layers import ELU, Linear
+from tinyar.losses import nats, softmax_cross_entropy
+from tinyar.model import Model
+from tinyar.models import VQVAE, GatedPixelCNN, PixelCNN
+from tinyar.training import checkpoint
+
+DIGITS = data.load("digits")
+AUTOENCODER = dict(levels=17, widths=(6,), residual_units=1, residual_channels=4, codes=5, code_channels=3)
+
+
+# -- options -----------------------------------------------------------------------------------------------------------
+
+def test_options_are_recorded_as_given_with_the_defaults_of_the_others():
+    model = PixelCNN(4, channels=6, blocks=1, head=(5, 7))
+    assert model.config["levels"] == 4 and model.config["head"] == [5, 7] and model.config["kernel_size"] == 7
+    again = PixelCNN(**model.config)
+    assert again.config == model.config
+    assert [array.shape for _, array in again.arrays()] == [array.shape for _, array in model.arrays()]
+
+
+def test_a_subclass_records_its_own_options_and_a_copy_keeps_them():
+    class Own(PixelCNN):
+        def __init__(self, extra, levels=2):
+            super().__init__(levels, channels=4, blocks=0)
+    assert Own(3).config == {"extra": 3, "levels": 2}
+    model = Own(3, levels=5)
+    assert copy.copy(model).config == copy.deepcopy(model).config == model.replica().config == model.config
+    with pytest.raises(TypeError, match="extra"):
+        Own()
+
+
+def test_published_takes_changes_and_names_what_there_is():
+    model = GatedPixelCNN.published("tutorial", classes=10, channels=4)
+    assert model.config["classes"] == 10 and model.config["first"] == "plain"
+    with pytest.raises(ValueError, match="no published configuration 'x'; there are small, tutorial, imagenet"):
+        GatedPixelCNN.published("x")
+
+
+# -- the loss, and what backward is the gradient of --------------------------------------------------------------------
+
+def loss_of(model, x, *condition):
+    return float(model.loss(model.forward(x, *condition), x, weight=0.3)[0])
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "PixelRNN, independent colours"])
+def test_backward_differentiates_the_loss(name):
+    """Of all but the one whose backpropagation through time is cut off on purpose."""
+    model = make(name)
+    x = to_device(random_images(model, 2, 4, 5))
+    condition = given(random_condition(model, 2, 4, 5)[0])
+    _, doutputs = model.loss(model.forward(x, *condition), x, weight=0.3)
+    model.zero_grads()
+    model.backward(doutputs, need_dx=False)
+    assert_gradients(model, lambda: loss_of(model, x, *condition))
+
+
+@pytest.mark.parametrize("learning", ["gradient", "ema"])
+@pytest.mark.parametrize("output", ["mse", "categorical"])
+def test_backward_differentiates_the_whole_loss_of_an_autoencoder(learning, output):
+    model = gradcheck.shake(VQVAE(learning=learning, output=output, **AUTOENCODER).astype(xp.float64))
+    x = to_device(DIGITS.train.images[:3])
+    with held_choices(model):
+        _, doutputs = model.loss(model.forward(x), x, weight=0.3)
+        model.zero_grads()
+        model.backward(doutputs, need_dx=False)
+        assert_gradients(model, lambda: loss_of(model, x))
+
+
+def assert_gradients(model, loss):
+    """Finite differences of the loss at the largest entry of each parameter's gradient."""
+    for name, param, grad in model.parameters():
+        index = np.unravel_index(int(to_host(abs(grad)).argmax()), grad.shape)
+        value, step = float(param[index]), 1e-6
+        param[index] = value + step
+        above = loss()
+        param[index] = value - step
+        below = loss()
+        param[index] = value
+        assert float(grad[index]) == pytest.approx((above - below) / (2 * step), rel=1e-5, abs=1e-9), name
+
+
+def test_the_loss_of_an_autoencoder_is_the_sum_of_its_parts_and_has_no_side_effect():
+    model = VQVAE(learning="gradient", beta=0.5, **AUTOENCODER)
+    model.prepare(DIGITS.train.images[:100])
+    x, other = to_device(DIGITS.train.images[:5]), to_device(DIGITS.train.images[5:9])
+    y, own = outputs = model.forward(x)
+    reconstruction, _ = model.reconstruction_loss(y, x)
+    commitment = float(model.quantizer.commitment_loss)
+    loss, doutputs = model.loss(outputs, x)
+    assert float(own) == pytest.approx(1.5 * commitment, rel=1e-6)
+    assert float(loss) == pytest.approx(float(reconstruction) + 1.5 * commitment, rel=1e-6)
+    model.loss(model.replica().forward(other), other, weight=0.1)  # what another batch costs changes nothing here
+    model.zero_grads()
+    model.backward(doutputs)
+    grads = [to_host(grad).copy() for _, _, grad in model.parameters()]
+    model.zero_grads()
+    model.backward(model.loss(model.forward(x), x)[1])
+    for grad, (_, _, again) in zip(grads, model.parameters()):
+        np.testing.assert_array_equal(to_host(again), grad)
+
+
+# -- conditions --------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "classes" in name or "maps" in name])
+def test_a_condition_is_gone_after_its_batch(name):
+    model, x = make(name), None
+    x = to_device(random_images(model, 2, 4, 5))
+    condition, _, _ = random_condition(model, 2, 4, 5)
+    scaled = model.scale(x)
+    before = to_host(model.net(scaled))
+    told_of = to_host(model(x, condition))
+    assert (told_of.reshape(before.shape) != before).any()
+    for entrance in (model, model.forward, lambda x, condition: model.start(2, 4, 5, condition)):
+        entrance(x, condition)
+        np.testing.assert_array_equal(to_host(model.net(scaled)), before)
+    with pytest.raises(RuntimeError), told(model, condition):
+        raise RuntimeError
+    assert all(layer.condition is None for _, layer in model.layers() if isinstance(layer, Conditional))
+
+
+# -- models of classes outside tinyar ----------------------------------------------------------------------------------
+
+class Histogram(Model):
+    """The simplest model there is: every pixel by itself, from the same logits."""
+
+    unit = "nats"
+
+    def __init__(self, levels=17, start=0.0):
+        super().__init__()
+        self.levels, self.image_channels = levels, 1
+        self.add_param("logits", np.full(levels, start))
+
+    def __call__(self, x):
+        return xp.broadcast_to(self.params["logits"], (*x.shape, self.levels))
+
+    def forward(self, x):
+        self.cache = True
+        return self(x)
+
+    def backward(self, doutputs, need_dx=True):
+        self.take_cache()
+        self.grads["logits"] += doutputs.reshape(-1, self.levels).sum(axis=0)
+
+    def loss(self, outputs, x, weight=1.0):
+        loss, doutputs = softmax_cross_entropy(outputs, x)
+        return loss * weight, doutputs * weight
+
+    def score(self, x, condition=None):
+        return nats(self(x), x).sum(dtype=xp.float64)
+
+
+class OwnPixelCNN(PixelCNN):
+    """Blocks of another body."""
+
+    def body(self, rng):
+        return [ELU(), Linear(self.channels, self.channels, rng)]
+
+
+@pytest.mark.parametrize("model", [lambda: Histogram(start=0.5), lambda: OwnPixelCNN(levels=17, channels=6, blocks=1)])
+def test_a_model_of_ones_own_is_trained_resumed_and_loaded(tmp_path, model):
+    options = dict(batch_size=20, threads=2, lr=1e-2)
+    sets = DIGITS.train.images[:60], DIGITS.validation.images[:30]
+    unbroken, resumed = model(), model()
+    history = training.fit(unbroken, *sets, epochs=4, **options)
+    assert history.rows[-1]["validation"] < history.rows[0]["validation"]
+    training.fit(model(), *sets, epochs=2, out=tmp_path, **options)
+    training.fit(resumed, *sets, epochs=4, out=tmp_path, resume=True, **options)
+    loaded, _ = checkpoint.load(tmp_path / "model.npz", type(resumed))
+    for (_, one), (_, two), (_, three) in zip(unbroken.arrays(), resumed.arrays(), loaded.arrays()):
+        np.testing.assert_array_equal(to_host(one), to_host(two))
+        np.testing.assert_array_equal(to_host(one), to_host(three))
+
+
+def test_a_model_without_a_loss_says_so():
+    with pytest.raises(TypeError, match="Model has no loss"):
+        Model().loss(None, None)
+    with pytest.raises(TypeError, match="Model has no score"):
+        Model().score(None)
+
+
+def test_the_average_starts_after_prepare():
+    """The codes that prepare finds are parameters here; an average that began before would hold random ones."""
+    model = VQVAE(learning="gradient", **AUTOENCODER)
+    training.fit(model, DIGITS.train.images[:40], epochs=1, batch_size=40, lr=1e-9, average=0.999, threads=1)
+    twin = VQVAE(learning="gradient", **AUTOENCODER)
+    twin.prepare(DIGITS.train.images[:40])
+    np.testing.assert_allclose(to_host(model.quantizer.codebook), to_host(twin.quantizer.codebook), atol=1e-6)
+    assert isinstance(model, models.VQVAE)
