@@ -45,7 +45,7 @@ def test_an_unknown_name_is_refused(wanted):
 
 def test_cupy_asked_for_but_not_installed(fake_cupy):
     fake_cupy()
-    with pytest.raises(backend.BackendError, match=r"CuPy can't be imported \(.*cupy.*pip install 'tinyar\[cuda13\]'"):
+    with pytest.raises(backend.BackendError, match=r'CuPy can.t be imported \(.*cupy.*pip install -e "\.\[cuda13\]"'):
         backend.choose_backend("cupy")
 
 

@@ -61,10 +61,10 @@ def test_hidden_labels_are_the_share_asked_for_others_each_epoch_and_the_same_ag
     conditions = Conditions(GatedPixelCNN(**GATED), split, "train")
     hidden = [conditions.hiding(0.3, seed=1, epoch=epoch).labels == -1 for epoch in (1, 1, 2)]
     assert 250 < hidden[0].sum() < 350 and (hidden[0] == hidden[1]).all() and (hidden[0] != hidden[2]).any()
-    of_all = conditions.hiding(1.0, 0, 1).of(np.arange(5))
+    of_all = conditions.hiding(1.0, 0, 1).batch(np.arange(5))
     assert of_all.shape == (5, 1, 1, 3) and not of_all.any()
     assert conditions.hiding(0.0, 0, 1) is conditions
-    np.testing.assert_array_equal(conditions.of(np.array([2, 0]))[:, 0, 0], [[0, 0, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(conditions.batch(np.array([2, 0]))[:, 0, 0], [[0, 0, 1], [1, 0, 0]])
 
 
 def test_fit_hides_labels_anew_in_every_epoch(monkeypatch):

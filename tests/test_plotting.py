@@ -13,11 +13,10 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from tinyar.pictures import plotting, receptive_fields
 from tinyar.backend import to_host, xp
-from tinyar.layers.combine import Chain
-from tinyar.layers import Linear, MaskedConv2d, ReLU
+from tinyar.layers import Chain, Linear, MaskedConv2d, ReLU
 from tinyar.models import PixelCNN
+from tinyar.pictures import Film, plotting, receptive_fields
 from tinyar.sampling import sample
 
 RNG = np.random.default_rng(0)
@@ -146,7 +145,7 @@ def frames_of(path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_film_has_a_frame_for_every_so_many_pixels_and_the_last(tmp_path, channels):
     finished = RNG.integers(1, 3, (4, 5, 6, channels), dtype=np.uint8)  # no 0, so that no two frames are alike
-    film = plotting.Film(levels=3, every=7)
+    film = Film(levels=3, every=7)
     draw(film, finished)
     film.save(tmp_path / "film.gif", seconds=1)
     frames, durations = frames_of(tmp_path / "film.gif")
@@ -158,7 +157,7 @@ def test_film_has_a_frame_for_every_so_many_pixels_and_the_last(tmp_path, channe
 
 
 def test_film_of_a_drawing_ends_with_the_samples(tmp_path):
-    film = plotting.Film(levels=4)
+    film = Film(levels=4)
     model = PixelCNN(levels=4, channels=8, blocks=1, first_kernel=3, kernel_size=3)
     sample(model, 3, (4, 4), seed=1, watch=film.watch)
     images = sample(model, 3, (10, 9), watch=film.watch)  # a new drawing is a new film
@@ -170,7 +169,7 @@ def test_film_of_a_drawing_ends_with_the_samples(tmp_path):
 
 def test_film_of_16_large_digits_is_small(tmp_path):
     blobs = np.hypot(*(np.indices((28, 28)) - 14)) + RNG.random((16, 28, 28)) * 4
-    film = plotting.Film(levels=256)
+    film = Film(levels=256)
     draw(film, np.uint8(255 * (blobs < 9))[..., None])
     film.save(tmp_path / "film.gif")
     assert (tmp_path / "film.gif").stat().st_size < 300_000
@@ -179,7 +178,7 @@ def test_film_of_16_large_digits_is_small(tmp_path):
 
 
 def test_bad_films_are_refused(tmp_path):
-    film = plotting.Film(levels=2)
+    film = Film(levels=2)
     with pytest.raises(ValueError, match="the film is empty"):
         film.save(tmp_path / "film.gif")
     film.watch(0, 0, np.zeros((1, 1, 1, 1), np.uint8))
@@ -189,7 +188,7 @@ def test_bad_films_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"film.png': expected a file name that ends in \.gif"):
         film.save(tmp_path / "film.png")
     with pytest.raises(ValueError, match="every: expected a whole number of at least 1, got 0"):
-        plotting.Film(levels=2, every=0)
+        Film(levels=2, every=0)
     with pytest.raises(ValueError, match=r"expected levels 0 \.\. 1, got 2 \.\. 2"):
         film.watch(0, 0, np.full((1, 1, 1, 1), 2, np.uint8))
     assert not list(tmp_path.iterdir())
@@ -402,7 +401,7 @@ def test_bad_fields_are_refused(tmp_path):
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 def save_film(path):
-    film = plotting.Film(levels=17)
+    film = Film(levels=17)
     draw(film, DIGITS)
     film.save(path)
 

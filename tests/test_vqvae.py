@@ -11,7 +11,7 @@ import pytest
 from tinyar import codes, data, training
 from tinyar.training import checkpoint
 from tinyar.backend import to_device, to_host
-from tinyar.layers.quantizer import perplexity
+from tinyar.layers.usage import perplexity
 from tinyar.models import VQVAE, PixelCNN
 from tinyar.optim import cosine
 from tinyar.training.parallel import Workers

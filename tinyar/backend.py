@@ -43,7 +43,7 @@ def choose_backend(wanted):
     except ImportError as error:
         if wanted == "cupy":
             raise BackendError(f"TINYAR_BACKEND=cupy, but CuPy can't be imported ({error}); "
-                               "install it with pip install 'tinyar[cuda13]' or 'tinyar[cuda12]'") from error
+                               'install it with pip install -e ".[cuda13]" or ".[cuda12]"') from error
         return np, "numpy"
     if cupy.is_available():
         return cupy, "cupy"
@@ -63,11 +63,6 @@ def cupy_tf32(wanted):
 os.environ["CUPY_TF32"] = cupy_tf32(os.environ.get("TINYAR_TF32", ""))
 xp, name = choose_backend(os.environ.get("TINYAR_BACKEND", ""))
 on_gpu = name == "cupy"
-
-if on_gpu:
-    from cupyx.scipy import special
-else:
-    from scipy import special  # noqa: F401  (expit and its relatives, for the layers)
 
 
 def to_host(array):

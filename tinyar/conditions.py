@@ -3,7 +3,7 @@
 A condition enters a network as a bias that depends on it, added layer after layer (`Conditional`). This file has all of
 it, from the labels of a data set to that layer:
 
-    Conditions(model, images)     the labels and maps of a set of images; .of(index) gives those of a batch
+    Conditions(model, images)     the labels and maps of a set of images; .batch(index) gives those of a batch
     encode(n, labels, maps)       labels and maps as one array (n, 1 or height, 1 or width, condition_channels)
     told(network, condition)      inside this context, and only there, the network's layers know the condition
     Conditional                   the layer that adds it
@@ -183,7 +183,7 @@ class Conditions:
                                  f"got {'none' if maps is None else self.maps.shape}: "
                                  "tinyar.data.Split(images, labels, maps=maps)")
 
-    def of(self, index):
+    def batch(self, index):
         """The condition of the images at these places; None for a model without conditions."""
         if self.labels is None and self.maps is None:
             return None

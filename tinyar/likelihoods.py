@@ -39,12 +39,12 @@ class Categorical(Likelihood):
 
     Nothing says that neighbouring levels are alike; the network has to learn it (van den Oord et al. 2016). Outputs
     have shape (..., image_channels, levels), pixels (..., image_channels). Raises ValueError for levels outside
-    2 .. most.
+    2 .. max_levels.
     """
 
-    def __init__(self, levels, most=256):
-        if not isinstance(levels, (int, np.integer)) or not 2 <= levels <= most:
-            raise ValueError(f"levels: expected a whole number from 2 to {most}, got {levels!r}")
+    def __init__(self, levels, max_levels=256):
+        if not isinstance(levels, (int, np.integer)) or not 2 <= levels <= max_levels:
+            raise ValueError(f"levels: expected a whole number from 2 to {max_levels}, got {levels!r}")
         self.levels = int(levels)
 
     def outputs(self, image_channels):

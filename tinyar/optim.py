@@ -12,8 +12,7 @@ from tinyar.backend import fuse, xp
 
 
 class Optimizer:
-    """What all optimizers have in common: a learning rate, the number t of updates, and running means,
-    an array for each parameter.
+    """What all optimizers have in common: a learning rate, the number t of updates, a running mean for each parameter.
 
     lr is a number, or a schedule: a function of t. means: the names of the means. A subclass writes `step`.
     Raises ValueError for a negative lr or eps.
@@ -149,10 +148,9 @@ def global_norm(model):
 
 
 def clip_global_norm(model, limit):
-    """Scale all gradients by min(1, limit / norm), so that their common norm is at most `limit`;
-    returns the norm before.
+    """Scale all gradients by min(1, limit / norm), so that their common norm is at most `limit`; returns the norm before.
 
-    A norm that isn't finite is returned and the gradients are left as they are. Raises ValueError unless limit > 0.
+    Where that isn't finite the gradients are left as they are. Raises ValueError unless limit > 0.
     """
     if not limit > 0:
         raise ValueError(f"clip_global_norm: expected a limit above 0, got {limit!r}")
@@ -216,9 +214,7 @@ class WeightAverage:
 
 
 def copy_arrays(source, target):
-    """Copy each array of the dict `source` into the array of that name in `target`, in place.
-    Both must have the same names.
-    """
+    """Copy each array of the dict `source` into the array of that name in `target`, in place: the same names in both."""
     if source.keys() != target.keys():
         raise ValueError(f"names differ: {sorted(source.keys() ^ target.keys())[:5]}")
     for name, array in target.items():

@@ -92,14 +92,27 @@ class CausalConv2d(Layer):
 
     def products(self, x, arrays):
         """Yield (window (batch, pixels, taps * in), the taps of arrays["w"] it meets) for every product of forward."""
-        _, height, _, _ = x.shape
+        if len(self.segments) > 1 and len(self.columns) * self.in_channels < FEW_COLUMNS:
+            yield self.side_by_side(x), arrays["w"].reshape(-1, self.in_channels, self.out_channels)
+            return
         expanded = expand_width(x, self.columns, above=-self.top)
-        rows = [(shifted_rows(expanded, row - self.top, height)[..., :len(w) * self.in_channels], w)
-                for row, w in self.kernel_rows(arrays)]
-        if len(rows) > 1 and len(self.columns) * self.in_channels < FEW_COLUMNS:
-            side_by_side = xp.concatenate([window for window, _ in rows], axis=-1)
-            rows = [(side_by_side, arrays["w"].reshape(-1, self.in_channels, self.out_channels))]
-        yield from rows
+        for row, w in self.kernel_rows(arrays):
+            yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(w) * self.in_channels], w
+
+    def side_by_side(self, x):
+        """For each pixel (r, c) the inputs (r + i, c + j) of all taps: a view (batch, pixels, taps * in).
+
+        Tap by tap, each a copy of the moved image, so that whole rows of it are copied at a time.
+        """
+        batch, height, width, channels = x.shape
+        (left, right), above = margins(self.columns), -self.top
+        padded = xp.zeros((batch, channels, above + height, left + width + right), dtype=x.dtype)
+        padded[:, :, above:, left:left + width] = x.transpose(0, 3, 1, 2)
+        taps = [(above + row, left + column) for row, columns in self.segments for column in columns]
+        moved = xp.empty((batch, len(taps), channels, height, width), dtype=x.dtype)
+        for n, (row, column) in enumerate(taps):
+            moved[:, n] = padded[:, :, row:row + height, column:column + width]
+        return moved.reshape(batch, -1, height * width).swapaxes(1, 2)
 
     def __call__(self, x):
         return self.convolve(x)

@@ -53,7 +53,8 @@ class LayerNorm(Pointwise):
             xp.subtract(rows[:, group], xp.matmul(rows[:, group], average)[:, None], out=centred)
             variance = xp.einsum("pc,pc->p", centred, centred) * (1 / len(average))
             inverse = 1 / xp.sqrt(variance + self.eps)
-            xp.multiply(centred, outer(inverse, self.params["gamma"][group]), out=y[:, group])
+            outer(inverse, self.params["gamma"][group], out=y[:, group])
+            y[:, group] *= centred
             inverses.append(inverse)
         y += self.params["beta"]
         return y.reshape(x.shape), xc, inverses
@@ -70,19 +71,21 @@ class LayerNorm(Pointwise):
             if need_dx:
                 weights = gamma[group] * (1 / (group.stop - group.start))  # a mean over channels, times gamma
                 mean_u, mean_u_xc = xp.matmul(dy_rows[:, group], weights), xp.matmul(products[:, group], weights)
-                part = dx[:, group]
-                xp.multiply(dy_rows[:, group], outer(inverse, gamma[group]), out=part)  # u / s
-                part -= xc[:, group] * (mean_u_xc * inverse * inverse * inverse)[:, None]
+                part, centred = dx[:, group], xc[:, group]
+                outer(inverse, gamma[group], out=part)
+                part *= dy_rows[:, group]  # u / s
+                centred *= (mean_u_xc * inverse * inverse * inverse)[:, None]  # in place: nobody needs xc any more
+                part -= centred
                 part -= (mean_u * inverse)[:, None]
         return dx.reshape(dy.shape) if need_dx else None
 
 
-def outer(column, row):
-    """The matrix column[p] row[c].
+def outer(column, row, out):
+    """out[p, c] = column[p] row[c].
 
-    As a matrix product with a second column of zeros: BLAS writes that three times faster than NumPy broadcasts, and
-    with a single column NumPy doesn't ask BLAS.
+    As a matrix product with a second column of zeros: BLAS writes that faster than NumPy broadcasts, and with a single
+    column NumPy doesn't ask BLAS.
     """
     columns, rows = xp.zeros((len(column), 2), dtype=column.dtype), xp.zeros((2, len(row)), dtype=row.dtype)
     columns[:, 0], rows[0] = column, row
-    return xp.matmul(columns, rows)
+    xp.matmul(columns, rows, out=out)

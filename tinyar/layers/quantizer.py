@@ -40,7 +40,7 @@ class VectorQuantizer(Layer):
         E_k <- m_k / Nhat_k,  Nhat_k = (N_k + eps) / (N + K eps) * N                   N = sum of all N_k
 
     By this start a code that nobody uses stays where it is for about 1,000 updates, since N_k and m_k shrink alike.
-    (Started at N_k = 0, as is often done, it is thrown far away at once.) Where n_k = 0 for all k nothing moves.
+    Where n_k = 0 for all k nothing moves.
 
     Codes start uniform, with mean square 1 / channels; it is better to begin with the encoder's vectors: `start_from`.
     With revive_below > 0 every update ends by moving the codes whose N_k is below that share of the mean N_k (0.1:
@@ -91,13 +91,13 @@ class VectorQuantizer(Layer):
 
     @property
     def revived(self):
-        """How many codes were revived so far, in all."""
+        """How many codes were revived so far."""
         return int(self.state["revived"][0])
 
     # -- looking up ----------------------------------------------------------------------------------------------------
 
     def indices(self, z):
-        """The numbers k (...) of the codes nearest to z (..., channels); of equally near ones the lowest."""
+        """The numbers k (...) of the codes nearest to z (..., channels); of equally near ones, one of them."""
         check_last_axis(self, z, self.channels)
         return self.nearest(as_rows(z)).reshape(z.shape[:-1])
 
@@ -173,7 +173,7 @@ class VectorQuantizer(Layer):
         """Make `codes` different vectors of z (..., channels), chosen at random, the codebook: once, before training.
 
         Vectors that agree to a thousandth of the spread count as one, or empty corners of images would take most codes.
-        Where z has too few different ones they serve several times, moved by noise of a hundredth of the spread.
+        Where z has too few different ones they serve again, moved by noise of a hundredth of the spread.
         """
         check_last_axis(self, z, self.channels)
         rows, rng = to_host(as_rows(z)), np.random.default_rng(self.seed)
@@ -191,9 +191,8 @@ class VectorQuantizer(Layer):
     def revive(self, z, below):
         """Put each code whose running count N_k is under `below` on a random vector of z (..., channels), N_k = below.
 
-        No more codes than there are vectors, those with the smallest counts first. N_k is in vectors a batch: if
-        all are used alike it is N / codes, and `below` should be well under that. The moments of Adam belong to the
-        optimizer and stay as they are.
+        No more codes than there are vectors, those with the smallest counts first. N_k is in vectors a batch: N / codes
+        if all are used alike. The moments of Adam belong to the optimizer and stay as they are.
         """
         check_last_axis(self, z, self.channels)
         rows, counts = as_rows(z), to_host(self.state["counts"])
@@ -206,20 +205,3 @@ class VectorQuantizer(Layer):
         if self.learning == "ema":
             self.state["means"][dead] = below * chosen
         self.state["revived"] += len(dead)
-
-
-def perplexity(counts):
-    """exp(entropy of counts / their sum): how many codes are in use, from how often each was chosen.
-
-    1 if it was always the same, len(counts) if all alike. Raises ValueError for negative counts, or none above 0.
-    """
-    counts = to_host(counts).astype(np.float64)
-    if not (counts >= 0).all() or not counts.sum() > 0:
-        raise ValueError(f"perplexity: expected counts of at least 0, not all of them 0, got {counts}")
-    p = counts[counts > 0] / counts.sum()
-    return float(np.exp(-(p * np.log(p)).sum()))
-
-
-def share_in_use(counts):
-    """The share of the codes that were chosen at all, from 0 to 1."""
-    return float((to_host(counts) > 0).mean())

@@ -160,7 +160,7 @@ class AutoregressiveModel(Model):
 
 def softmax_over(levels, one_hot):
     """The likelihood of pixels, at most 256 levels, or of codes, at most 65,536."""
-    return Categorical(levels, most=2 ** 16 if one_hot else 256)
+    return Categorical(levels, max_levels=2 ** 16 if one_hot else 256)
 
 
 def start_small(layer):

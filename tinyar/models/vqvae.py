@@ -18,9 +18,10 @@ import numpy as np
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layers.combine import Chain
 from tinyar.layers.pointwise import Linear
-from tinyar.layers.quantizer import VectorQuantizer, perplexity
+from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
+from tinyar.layers.usage import perplexity
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
 from tinyar.models.autoregressive import whole_numbers
 

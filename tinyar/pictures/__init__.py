@@ -1,6 +1,7 @@
-"""Looking: grids of images, films, curves (plotting.py), and what a network sees (receptive_fields.py)."""
+"""Looking: grids of images and curves (plotting.py), films (film.py), and what a network sees (receptive_fields.py)."""
 
-from tinyar.pictures.plotting import (Film, enlarge, grid, save_curve, save_curves, save_figure, save_image,
+from tinyar.pictures.film import Film
+from tinyar.pictures.plotting import (enlarge, grid, save_curve, save_curves, save_figure, save_image,
                                       save_samples, save_usage)
 from tinyar.pictures.receptive_fields import (earlier_pixels, receptive_field, save_masks, save_receptive_field)
 

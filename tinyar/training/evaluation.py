@@ -26,5 +26,5 @@ def measure(workers, images, conditions):
     total = 0.0
     for i in range(0, len(images), MEASURED_AT_ONCE):
         index = np.arange(i, min(i + MEASURED_AT_ONCE, len(images)))
-        total += workers.measure(images[index], conditions.of(index)) * len(index)
+        total += workers.measure(images[index], conditions.batch(index)) * len(index)
     return workers.model.figure(total / len(images))

@@ -35,7 +35,7 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
     order = np.random.default_rng([options["seed"], at.epoch]).permutation(len(images))
     while at.images < len(images) and not interrupt.asked:
         chosen = order[at.images:at.images + options["batch_size"]]
-        batch, condition = images[chosen], conditions.of(chosen)
+        batch, condition = images[chosen], conditions.batch(chosen)
         inputs = run.inputs(batch, condition)
         loss = workers.gradient(batch, condition, inputs)
         at.loss = at.loss + loss.astype(xp.float64) * len(chosen)
