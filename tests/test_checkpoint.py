@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tinyar.training import checkpoint
+from tinyar.training.archive import digest
 from tinyar.backend import to_device, to_host
 from tinyar.models import GatedPixelCNN, PixelCNN
 
@@ -33,7 +34,11 @@ def rewrite(path, **changes):
         else:
             arrays[key.replace("__", "/")] = value
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    digests = {"header": digest({"header": arrays["header"]}), "model": digest(checkpoint.of_room("model", arrays)),
+               "state": digest(checkpoint.of_room("state", arrays))}
+    arrays["digests"] = np.frombuffer(json.dumps(digests).encode(), dtype=np.uint8)
+    np.savez(path, **arrays)
 
 
 def test_a_model_comes_back_as_it_was(tmp_path):

@@ -42,9 +42,9 @@ class MaskedConv2d(CausalConv2d):
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, mask_type, colors=1, rng=None, parts=1):
-        if not isinstance(kernel_size, (int, np.integer)) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError("MaskedConv2d: kernel_size must be odd and at least 1, so that it has a centre; "
-                             f"got {kernel_size!r}")
+        if not isinstance(kernel_size, (int, np.integer)) or not 1 <= kernel_size <= 255 or kernel_size % 2 == 0:
+            raise ValueError("MaskedConv2d: kernel_size must be odd and at least 1 (and at most 255), so that it has a "
+                             f"centre; got {kernel_size!r}")
         if mask_type not in ("A", "B"):
             raise ValueError("MaskedConv2d: mask_type is 'A' (centre hidden) or 'B' (centre visible), "
                              f"got {mask_type!r}")

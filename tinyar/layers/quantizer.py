@@ -62,6 +62,7 @@ class VectorQuantizer(Layer):
                 ("eps", eps, eps > 0, "above 0"), ("revive_below", revive_below, revive_below >= 0, "at least 0")):
             if not fits:
                 raise ValueError(f"VectorQuantizer: {name} is {wanted}, got {value!r}")
+        check_channels(self, codes, channels)
         self.codes, self.channels, self.beta, self.learning = codes, channels, float(beta), learning
         self.decay, self.eps, self.revive_below = float(decay), float(eps), float(revive_below)
         self.codebook_loss = self.commitment_loss = self.seen = None

@@ -25,8 +25,8 @@ from tinyar.layers.gated import horizontal_convolution
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.pointwise import ReLU
 from tinyar.layers.row_lstm import RowRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel, check_kernel, softmax_over, whole_numbers
-from tinyar.models.pixelrnn import check_layers, open_forget_gates
+from tinyar.models.autoregressive import AutoregressiveModel, check_count, check_kernel, softmax_over, whole_numbers
+from tinyar.models.pixelrnn import open_forget_gates
 
 # Parameters are counted with a softmax, over two logits for two levels, and with the dead weights that others store:
 # masked taps, masked pairs of colours.
@@ -72,7 +72,7 @@ class ResidualLSTM(AutoregressiveModel):
 
     def build(self, hidden, layers, first_kernel, residual, head, rng):
         """Make self.net. Raises ValueError for options that don't fit."""
-        check_layers(self, layers)
+        check_count(self, "layers", layers, least=1)
         check_kernel(self, "first_kernel", first_kernel)
         links = [MaskedConv2d(self.inputs, 2 * hidden, first_kernel, "A", self.colors, rng),
                  *self.conditional(2 * hidden)]

@@ -18,7 +18,7 @@ from tinyar.layers.combine import Chain, Residual
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ReLU
-from tinyar.models.autoregressive import AutoregressiveModel, softmax_over, whole_numbers
+from tinyar.models.autoregressive import AutoregressiveModel, check_count, softmax_over, whole_numbers
 
 PUBLISHED = {
     # 7x7 blocks 64-32-32-64 with LayerNorm, 5, 8 or 10 of them: with 5 blocks and 2 levels 280,130 parameters,
@@ -65,8 +65,7 @@ class PixelCNN(AutoregressiveModel):
         head = whole_numbers("head", head)
         if block not in ("bottleneck", "plain"):
             raise ValueError(f"PixelCNN: block is 'bottleneck' or 'plain', got {block!r}")
-        if not isinstance(blocks, (int, np.integer)) or blocks < 0:
-            raise ValueError(f"PixelCNN: blocks is a whole number of at least 0, got {blocks!r}")
+        check_count(self, "blocks", blocks, least=0)
         if block == "bottleneck" and (not isinstance(channels, (int, np.integer)) or channels < 2):
             raise ValueError("PixelCNN: channels: a bottleneck block halves them, so expected at least 2, "
                              f"got {channels!r}")

@@ -14,7 +14,7 @@ from tinyar.layer import Layer
 from tinyar.layers.combine import Chain
 from tinyar.layers.pointwise import Linear
 from tinyar.layers.recurrent import SequenceRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel, softmax_over, start_small
+from tinyar.models.autoregressive import AutoregressiveModel, check_count, softmax_over, start_small
 
 PUBLISHED = {
     # Berkeley CS294-158, lecture 2: 264,706 parameters with a softmax over two logits; here 265,218, as h0 and c0, 512
@@ -54,7 +54,7 @@ class PixelRNN(AutoregressiveModel):
         if self.colors > 1:
             raise ValueError("PixelRNN: ordered_colors: its steps are pixels, so the colours of one can't depend on "
                              f"each other; expected False for image_channels={image_channels}")
-        check_layers(self, layers)
+        check_count(self, "layers", layers, least=1)
         rng = np.random.default_rng(seed)
         links = [Previous()]
         for layer in range(layers):
@@ -116,9 +116,3 @@ def open_forget_gates(gates, hidden):
     for _, part in gates.layers():
         if "b" in part.params:
             part.params["b"].reshape(-1, 4, hidden)[:, 1] = 1
-
-
-def check_layers(model, layers):
-    """Raise ValueError unless the number of LSTM layers is whole and at least 1."""
-    if not isinstance(layers, (int, np.integer)) or layers < 1:
-        raise ValueError(f"{type(model).__name__}: layers is a whole number of at least 1, got {layers!r}")

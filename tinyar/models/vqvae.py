@@ -23,7 +23,7 @@ from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.layers.usage import perplexity
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
-from tinyar.models.autoregressive import whole_numbers
+from tinyar.models.autoregressive import check_count, whole_numbers
 
 PUBLISHED = {
     # The paper's encoder and decoder: 4,942,915 parameters in colour with squared error, the codebook included.
@@ -64,6 +64,7 @@ class VQVAE(Autoencoder):
         super().__init__(levels, image_channels, output, stride=2 ** len(widths))
         if not widths:
             raise ValueError("VQVAE: widths names at least one convolution of stride 2, got none")
+        check_count(self, "residual_units", residual_units, least=0)
         self.state["prepared"] = xp.zeros(1, dtype=xp.float32)
         rng, top = np.random.default_rng(seed), widths[-1]
         down = [Conv2d(i, o, 4, 2, 1, rng) for i, o in zip((image_channels, *widths), widths)]

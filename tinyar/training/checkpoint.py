@@ -1,29 +1,28 @@
 """Models and states of training in one file, a NumPy .npz without pickles.
 
 The file holds arrays only. Names that start with "model/" are the parameters and states, by their dotted names;
-those that start with "state/" are whatever else was saved (the optimizer's moments, averages, ...). One more
-array, "header", is text in JSON: the version of the format, the model's class and options, and the part of the
-state that isn't arrays.
+those that start with "state/" are whatever else was saved (the optimizer's moments, averages, ...). Two more are
+texts in JSON: "header" has the version of the format, the model's class and options, and the part of the state that
+isn't arrays; "digests" has the SHA-256 of the header, of all "model/" arrays and of all "state/" arrays.
 
 A checkpoint is written to a temporary name, flushed and renamed, so a kill at any instant leaves the last good one.
-Loading checks everything before it touches anything, and never runs code from the file.
+Loading checks everything before it touches anything (`tinyar.training.archive`), and never runs code from the file.
 """
 
+import contextlib
 import json
 import re
-import zipfile
 
 import numpy as np
 
 from tinyar import models
 from tinyar.backend import to_host, xp
 from tinyar.data.atomic import atomic_write
+from tinyar.training.archive import Archive, CheckpointError, digest
+from tinyar.training.packing import as_text, pack, plain_json, unpack
 
-VERSION = 2  # of the format that is written; version 1, which had other names for the weights of colours, is read too
-
-
-class CheckpointError(ValueError):
-    """The file isn't a checkpoint that can be used here; the message says what was found and what was expected."""
+VERSION = 2  # what is written; version 1 is read too: it had other names for the weights of colours, and no digests
+TEXT_BYTES = 2 ** 24  # of a header
 
 
 def save(path, model, state=None):
@@ -35,9 +34,11 @@ def save(path, model, state=None):
     plain = pack(state or {}, "state", arrays)
     header = {"format": "tinyar", "version": VERSION,
               "model": type(model).__name__, "config": model.config, "state": plain}
-    arrays["header"] = np.frombuffer(to_json(header).encode(), dtype=np.uint8)
+    header = as_text(header)
+    digests = {"header": digest({"header": header}), "model": digest(of_room("model", arrays)),
+               "state": digest(of_room("state", arrays))}
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, header=header, digests=as_text(digests), **arrays)
 
 
 def load(path, model=None):
@@ -47,23 +48,25 @@ def load(path, model=None):
             None, to build one of tinyar's own from the file
 
     Raises FileNotFoundError when there is no such file, and CheckpointError when it is truncated or damaged, no
-    checkpoint of tinyar, of another version, holds pickles, or belongs to another model than the one given; that
-    model is then unchanged.
+    checkpoint of tinyar, of another version, holds pickles, numbers that aren't finite, or belongs to another model
+    than the one given; that model is then unchanged.
     """
-    header, arrays = read(path)
-    if model is None or isinstance(model, type):
-        model = build(path, header, model)
-    elif difference(model, header):
-        raise CheckpointError(f"{path}: this checkpoint is of another model: " + difference(model, header))
-    targets = dict(model.arrays())
-    names = {before_version_2(name): name for name in targets} if header["version"] == 1 else {}
-    found = {names.get(name, name): array for name, array in of_model(arrays).items()}
-    if targets.keys() != found.keys():
-        raise CheckpointError(f"{path}: parameters differ from the model's: {sorted(targets.keys() ^ found.keys())[:5]}")
-    for name, target in targets.items():
-        if found[name].shape != target.shape:
-            raise CheckpointError(f"{path}: {name} has shape {found[name].shape}, expected {target.shape}")
-    state = renamed(unpack(header["state"], "state", arrays), names)
+    with opened(path) as (archive, header, digests):
+        if model is None or isinstance(model, type):
+            model = build(path, header, model)
+        elif difference(model, header):
+            raise CheckpointError(f"{path}: this checkpoint is of another model: " + difference(model, header))
+        targets = dict(model.arrays())
+        names = {before_version_2(name): name for name in targets} if header["version"] == 1 else {}
+        there = {names.get(name, name): f"model/{name}" for name in of_room("model", archive.members)}
+        if targets.keys() != there.keys():
+            raise CheckpointError(f"{path}: parameters differ from the model's: "
+                                  f"{sorted(targets.keys() ^ there.keys())[:5]}")
+        found = {name: archive.read(there[name], targets[name].shape) for name in targets}
+        check_numbers(path, found, "f")
+        if digests:
+            check_digest(path, "model", {there[name].removeprefix("model/"): found[name] for name in found}, digests)
+        state = renamed(read_state(path, archive, header, digests), names)
     for name, target in targets.items():
         target[...] = xp.asarray(found[name])
     return model, state
@@ -71,13 +74,80 @@ def load(path, model=None):
 
 def load_state(path):
     """The state in a checkpoint, without the model."""
-    header, arrays = read(path)
-    return unpack(header["state"], "state", arrays)
+    with opened(path) as (archive, header, digests):
+        return read_state(path, archive, header, digests)
 
 
-def of_model(arrays):
-    """The arrays of a file that belong to the model, by their dotted names."""
-    return {name.removeprefix("model/"): array for name, array in arrays.items() if name.startswith("model/")}
+@contextlib.contextmanager
+def opened(path):
+    """A context: the file's Archive, its header, and its digests (None in version 1)."""
+    with Archive(path) as archive:
+        header, text = read_text(archive, "header")
+        check_header(path, header)
+        digests = None
+        if header["version"] > 1:
+            digests, _ = read_text(archive, "digests")
+            if not isinstance(digests, dict):
+                raise CheckpointError(f"{path}: digests: expected a dict, got {digests!r:.100}")
+            check_digest(path, "header", {"header": text}, digests)
+        yield archive, header, digests
+
+
+def read_text(archive, name):
+    """A member that is text in JSON: (value, array of bytes)."""
+    member = archive.members.get(name)
+    if member is None or member.dtype != np.uint8 or len(member.shape) != 1 or member.shape[0] > TEXT_BYTES:
+        raise CheckpointError(f"{archive.path}: not a complete checkpoint of tinyar (truncated, damaged, or another kind "
+                              f"of file): expected a text {name!r} in it")
+    array = archive.read(name)
+    try:
+        return json.loads(bytes(array)), array
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{archive.path}: not a complete checkpoint of tinyar (damaged): {name}: {error}") from error
+
+
+def check_header(path, header):
+    """Raise CheckpointError unless a header says what this tinyar reads, in the types that it expects."""
+    if not isinstance(header, dict) or header.get("format") != "tinyar":
+        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar (another kind of file): header {header!r:.100}")
+    if header.get("version") not in (1, VERSION) or isinstance(header["version"], bool):
+        raise CheckpointError(f"{path}: checkpoint of version {header.get('version')}, "
+                              f"this tinyar reads versions 1 and {VERSION}")
+    for key, kind in (("model", str), ("config", dict), ("state", dict)):
+        if not isinstance(header.get(key), kind):
+            raise CheckpointError(f"{path}: header: expected a {kind.__name__} as {key!r}, got {header.get(key)!r:.100}")
+
+
+def check_digest(path, room, arrays, digests):
+    """Raise CheckpointError unless the arrays are those that were written."""
+    if digests.get(room) != digest(arrays):
+        raise CheckpointError(f"{path}: damaged: the SHA-256 of its {room} differs from what was written")
+
+
+def check_numbers(path, arrays, kinds="fiu"):
+    """Raise CheckpointError unless all arrays are finite numbers: real ones (f), or whole ones too (i, u)."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in kinds:
+            raise CheckpointError(f"{path}: {name}: expected numbers of another type, got {array.dtype}")
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name}: expected finite numbers, got infinities or NaN")
+
+
+def read_state(path, archive, header, digests):
+    """The state, with its arrays."""
+    arrays = {name: archive.read(f"state/{name}") for name in of_room("state", archive.members)}
+    check_numbers(path, arrays)
+    if digests:
+        check_digest(path, "state", arrays, digests)
+    try:
+        return unpack(header["state"], "state", {f"state/{name}": array for name, array in arrays.items()})
+    except KeyError as error:
+        raise CheckpointError(f"{path}: the array {error} of the state is missing") from error
+
+
+def of_room(room, arrays):
+    """The arrays whose names begin with "room/", by the rest of their names."""
+    return {name.removeprefix(f"{room}/"): array for name, array in arrays.items() if name.startswith(f"{room}/")}
 
 
 def before_version_2(name):
@@ -90,25 +160,6 @@ def renamed(value, names):
     if isinstance(value, dict):
         return {names.get(key, key): renamed(item, names) for key, item in value.items()}
     return value
-
-
-def read(path):
-    """The header, checked for format and version, and all arrays of the file."""
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(bytes(arrays.pop("header")))
-        if header["format"] != "tinyar":
-            raise ValueError(f"format {header['format']!r}")
-        version = header["version"]
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar "
-                              f"(truncated, damaged, or another kind of file): {error}") from error
-    if version not in (1, VERSION):
-        raise CheckpointError(f"{path}: checkpoint of version {version}, this tinyar reads versions 1 and {VERSION}")
-    return header, arrays
 
 
 def build(path, header, kind=None):
@@ -125,38 +176,6 @@ def build(path, header, kind=None):
         return kind(**config)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: no {name} can be built with its options {config}: {error}") from error
-
-
-def pack(value, path, arrays):
-    """`value` with its arrays moved into the dict `arrays`, under their path; in their place stands {"array": path}."""
-    if isinstance(value, dict):
-        return {key: pack(item, f"{path}/{key}", arrays) for key, item in value.items()}
-    if isinstance(value, (np.ndarray, xp.ndarray)):
-        arrays[path] = to_host(value)
-        return {"array": path}
-    return value
-
-
-def unpack(value, path, arrays):
-    """The inverse of pack."""
-    if isinstance(value, dict):
-        if value == {"array": path}:
-            return arrays[path]
-        return {key: unpack(item, f"{path}/{key}", arrays) for key, item in value.items()}
-    return value
-
-
-def to_json(value):
-    """As text, NumPy's scalars as Python's. Raises ValueError for what JSON has no words for."""
-    try:
-        return json.dumps(value, default=lambda scalar: scalar.item())
-    except (TypeError, AttributeError):
-        raise ValueError(f"can't be saved, expected texts, numbers, lists and dicts: {value}") from None
-
-
-def plain_json(value):
-    """As JSON would give it back: tuples as lists."""
-    return json.loads(to_json(value))
 
 
 def difference(model, header):
