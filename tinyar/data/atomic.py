@@ -8,11 +8,10 @@ import secrets
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """A context that hands out a temporary path beside `path`; when it ends well,
-    what was written there becomes `path`.
+    """A context that hands out a temporary path beside `path`; when it ends well, what was written there becomes `path`.
 
     Makes the folder if there is none. If the block raises, the temporary file is removed and `path` is as it was.
-    Raises OSError that names the folder when it can't be made or written to.
+    Raises OSError that names the folder when it can't be made or written to, and the file when it can't be written.
     """
     path = pathlib.Path(path)
     try:
@@ -27,7 +26,9 @@ def atomic_write(path):
         with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.strerror:
+            raise OSError(error.errno, f"can't write {path} ({error.strerror})") from error
         raise

@@ -54,10 +54,10 @@ def load(path, model=None):
     with opened(path) as (archive, header, digests):
         if model is None or isinstance(model, type):
             model = build(path, header, model)
-        elif difference(model, header):
-            raise CheckpointError(f"{path}: this checkpoint is of another model: " + difference(model, header))
+        else:
+            refuse_another(path, model, header)
         targets = dict(model.arrays())
-        names = {before_version_2(name): name for name in targets} if header["version"] == 1 else {}
+        names = names_of_version(header["version"], model)
         there = {names.get(name, name): f"model/{name}" for name in of_room("model", archive.members)}
         if targets.keys() != there.keys():
             raise CheckpointError(f"{path}: parameters differ from the model's: "
@@ -72,10 +72,18 @@ def load(path, model=None):
     return model, state
 
 
-def load_state(path):
-    """The state in a checkpoint, without the model."""
+def load_state(path, model):
+    """The state in a checkpoint of this model, which stays as it is. Raises CheckpointError as `load` does."""
     with opened(path) as (archive, header, digests):
-        return read_state(path, archive, header, digests)
+        refuse_another(path, model, header)
+        names = names_of_version(header["version"], model)
+        return renamed(read_state(path, archive, header, digests), names)
+
+
+def refuse_another(path, model, header):
+    """Raise CheckpointError unless the file's model is of the same make."""
+    if difference(model, header):
+        raise CheckpointError(f"{path}: this checkpoint is of another model: " + difference(model, header))
 
 
 @contextlib.contextmanager
@@ -153,6 +161,11 @@ def of_room(room, arrays):
 def before_version_2(name):
     """What version 1 called a parameter: the blocks of a layer that keeps the order of colours were "centre_0", ..."""
     return re.sub(r"(\.centre)?\.w_(\d+(_\d+)?)$", r".centre_\2", name)
+
+
+def names_of_version(version, model):
+    """{name in a file of this version: name in the model}, where they differ."""
+    return {before_version_2(name): name for name, _ in model.arrays()} if version == 1 else {}
 
 
 def renamed(value, names):

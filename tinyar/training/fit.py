@@ -61,21 +61,28 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     workers = Workers(model, threads)
     run = Run(model, optimizer(model, lr), None if average is None else WeightAverage(model, average),
               scheduled_sampling, options, out, save_every, about)
-    if not run.open(resume):
-        model.prepare(sets.draw(0))
-        if run.average:
-            run.average.restart()
+    with run:
+        if not run.open(resume):
+            model.prepare(sets.draw(0))
+            if run.average:
+                run.average.restart()
+            run.save()
+        with workers, Interrupt() as interrupt:
+            all_epochs(run, workers, sets, interrupt, epochs, patience, progress)
+    return run.history
+
+
+def all_epochs(run, workers, sets, interrupt, epochs, patience, progress):
+    """All epochs that are left, until the last one, the patience's end, or an interruption."""
     history = run.history
-    with workers, Interrupt() as interrupt:
-        while run.progress.epoch <= epochs and not (patience and history.epochs_since_best() >= patience):
-            one_epoch(run, workers, sets, interrupt, epochs, progress)
-            if interrupt.asked:
-                run.save()
-                history.interrupted = True
-                return history
+    while run.progress.epoch <= epochs and not (patience and history.epochs_since_best() >= patience):
+        one_epoch(run, workers, sets, interrupt, epochs, progress)
+        if interrupt.asked:
+            run.save()
+            history.interrupted = True
+            return
     history.stopped_early = run.progress.epoch <= epochs
     run.restore_best()
-    return history
 
 
 def one_epoch(run, workers, sets, interrupt, epochs, progress):

@@ -46,6 +46,15 @@ class History:
         """How many epochs have passed since the best one (since the start, while there is none)."""
         return len(self.rows) - (self.best_epoch or 0)
 
+    def check(self):
+        """Raise ValueError unless the rows are numbers or None under the names of COLUMNS, and the best is one of them."""
+        for row in self.rows:
+            if tuple(row) != COLUMNS or not all(value is None or isinstance(value, (int, float))
+                                                for value in row.values()):
+                raise ValueError(f"history: expected numbers under {', '.join(COLUMNS)}, got {row}")
+        if self.best_epoch is not None and not 1 <= self.best_epoch <= len(self.rows):
+            raise ValueError(f"history: the best of {len(self.rows)} epochs can't be epoch {self.best_epoch!r}")
+
     def save(self, folder):
         """Write history.csv into the folder."""
         with atomic_write(pathlib.Path(folder) / "history.csv") as path, open(path, "w", newline="") as file:

@@ -3,11 +3,15 @@
 import contextlib
 import math
 import pathlib
+import secrets
 import time
+import warnings
 from dataclasses import asdict, dataclass
 
 from tinyar.optim import copy_arrays
 from tinyar.training import checkpoint
+from tinyar.training.archive import CheckpointError
+from tinyar.training.folders import claim
 from tinyar.training.history import History
 from tinyar.training.nonfinite import spoilt_array
 
@@ -27,11 +31,12 @@ class Progress:
 
 
 class Run:
-    """A model, its optimizer and averaged weights, and the folder in which the run is kept.
+    """A model, its optimizer and averaged weights, and the folder in which the run is kept; a context.
 
     model.npz has the best averaged weights so far: the file to draw with. training.npz has the latest weights
-    and everything else that resuming needs. model.npz is written first, so after a kill between the two the last
-    epoch is just done again.
+    and everything else that resuming needs; it is there from the beginning. model.npz is written first, so after a kill
+    between the two the last epoch is just done again. Both have the name of the run, a random one, so that a file of
+    another run is known. The folder is the run's (`folders.claim`) until the context ends.
     """
 
     def __init__(self, model, optimizer, average, scheduled_sampling, options, folder, save_every, about=None):
@@ -43,22 +48,29 @@ class Run:
         self.about = checkpoint.plain_json(about or {})
         checkpoint.plain_json(model.config)  # what can't be saved is better found out before training than after
         self.best = None  # a copy of the best weights, by name
+        self.name, self.claim = secrets.token_hex(8), None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.claim:
+            self.claim.release()
 
     def open(self, resume):
-        """Make sure that the folder can be written to, and take up the run that lies there
-        if it is to be resumed: True if so.
-        """
+        """Claim the folder, and take up the run that lies there if it is to be resumed: True if so."""
         self.started = time.perf_counter()
         if self.folder is None:
             return False
+        self.claim = claim(self.folder)
         path = self.folder / "training.npz"
-        if path.exists() and not resume:
-            raise FileExistsError(f"{self.folder} holds a training run already: resume it, or choose another folder")
         found = path.exists()
+        if found and not resume:
+            raise FileExistsError(f"{self.folder} holds a training run already: resume it, or choose another folder")
         if found:
             self.load(path)
             self.started -= self.progress.seconds
-        self.history.save(self.folder)
+        self.tell()
         return found
 
     def inputs(self, batch, condition):
@@ -70,26 +82,49 @@ class Run:
         return None if inputs is batch else inputs
 
     def load(self, path):
-        """Take up the run saved at `path`. Raises CheckpointError, nothing changed,
-        if it is of another model or options.
+        """Take up the run saved at `path`. Raises CheckpointError, nothing changed, if it is of another model or options,
+        or damaged.
         """
-        state = checkpoint.load_state(path)
+        state = checkpoint.load_state(path, self.model)
         if "options" not in state:
-            raise checkpoint.CheckpointError(f"{path}: holds a model, but no training run to go on with")
-        then = {"validation": self.options["validation"], **state["options"]}  # an older tinyar didn't note it
-        differing = [key for key in self.options if key not in then or then[key] != self.options[key]]
-        if differing:
-            raise checkpoint.CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
-                f"{CHECKSUMS[key]} were others" if key in CHECKSUMS else
-                f"{key} was {then.get(key)}, now {self.options[key]}" for key in differing))
-        _, state = checkpoint.load(path, self.model)
+            raise CheckpointError(f"{path}: holds a model, but no training run to go on with")
+        try:
+            self.refuse_other_options(path, state["options"])
+            self.optimizer.check_state(state["optimizer"])
+            if self.average:
+                self.average.check_state(state["average"])
+            progress = checked_progress(state["progress"])
+            history = History(unit=self.model.unit, **state["history"])
+            history.check()
+        except CheckpointError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path}: the state of the run isn't what tinyar writes: {error!r}") from error
+        best = self.load_best(state.get("run")) if history.rows else None
+        checkpoint.load(path, self.model)
         self.optimizer.load_state(state["optimizer"])
         if self.average:
             self.average.load_state(state["average"])
-        self.progress, self.history = Progress(**state["progress"]), History(unit=self.model.unit, **state["history"])
-        if self.history.rows:
-            best, _ = checkpoint.load(self.folder / "model.npz", type(self.model))
-            self.best = dict(best.arrays())
+        self.progress, self.history, self.best = progress, history, best
+        self.name = state.get("run", self.name)
+
+    def refuse_other_options(self, path, then):
+        """Raise CheckpointError unless the run at `path` was made with the options of this one."""
+        then = {"validation": self.options["validation"], **then}  # an older tinyar didn't note it
+        differing = [key for key in self.options if key not in then or then[key] != self.options[key]]
+        if differing:
+            raise CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
+                f"{CHECKSUMS[key]} were others" if key in CHECKSUMS else
+                f"{key} was {then.get(key)}, now {self.options[key]}" for key in differing))
+
+    def load_best(self, name):
+        """The best weights so far, by name, from model.npz. Raises CheckpointError if that is of another run."""
+        path = self.folder / "model.npz"
+        best, state = checkpoint.load(path, type(self.model))
+        if state.get("run") != name:
+            raise CheckpointError(f"{path}: is of another run than training.npz beside it; expected run {name}, "
+                                  f"got {state.get('run')}")
+        return dict(best.arrays())
 
     def count_update(self):
         """An update was made: move on, and save everything now and then."""
@@ -105,7 +140,7 @@ class Run:
         """
         self.progress.loss = float(self.progress.loss)
         if self.folder is not None and math.isfinite(self.progress.loss) and not spoilt_array(self.model):
-            state = {"about": self.about, "options": self.options, "progress": asdict(self.progress),
+            state = {"run": self.name, "about": self.about, "options": self.options, "progress": asdict(self.progress),
                      "optimizer": self.optimizer.state(), "average": self.average.state() if self.average else None,
                      "history": {"rows": self.history.rows, "best_epoch": self.history.best_epoch}}
             checkpoint.save(self.folder / "training.npz", self.model, state)
@@ -129,15 +164,35 @@ class Run:
                 self.best = {name: array.copy() for name, array in self.model.arrays()}
                 if self.folder is not None:
                     checkpoint.save(self.folder / "model.npz", self.model,
-                                    {"about": self.about, "rows": self.history.rows})
+                                    {"run": self.name, "about": self.about, "rows": self.history.rows})
         self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds)
         self.save()
-        if self.folder is not None:
-            from tinyar.pictures import save_curve  # here, because matplotlib takes long to import
+        self.tell()
+
+    def tell(self):
+        """Write history.csv, and curve.png once an epoch is over. They may fail: a training doesn't end by a picture."""
+        if self.folder is None:
+            return
+        try:
             self.history.save(self.folder)
-            save_curve(self.folder / "curve.png", self.history.rows, self.history.unit)
+            if self.history.rows:
+                from tinyar.pictures import save_curve  # here, because matplotlib takes long to import
+                save_curve(self.folder / "curve.png", self.history.rows, self.history.unit)
+        except OSError as error:
+            warnings.warn(f"{error}; training goes on, and the next epoch writes it again", stacklevel=2)
 
     def restore_best(self):
         """Give the model the best weights of the run."""
         if self.best:
             copy_arrays(self.best, dict(self.model.arrays()))
+
+
+def checked_progress(state):
+    """The Progress of a saved state; ValueError for numbers that can't be."""
+    progress = Progress(**state)
+    whole = progress.epoch - 1, progress.updates, progress.images
+    if not all(isinstance(number, int) and number >= 0 for number in whole):
+        raise ValueError(f"progress: expected whole numbers, got {state}")
+    if not (math.isfinite(progress.loss) and 0 <= progress.seconds < math.inf):
+        raise ValueError(f"progress: expected finite numbers, got {state}")
+    return progress
