@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinyar.training import checkpoint
-from tinyar.training.archive import digest
+from tinyar.data.archive import digest
 from tinyar.backend import to_device, to_host
 from tinyar.models import GatedPixelCNN, PixelCNN
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-import matplotlib.image
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -426,7 +426,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkey
         raise OSError("disk full")
 
     if name == "image":
-        monkeypatch.setattr(matplotlib.image, "imsave", fail)
+        monkeypatch.setattr(Image.Image, "save", fail)
     elif name == "film":
         monkeypatch.setattr(Image.Image, "save", fail)
     else:

@@ -19,6 +19,7 @@ A CPU knows no TF32.
 import contextlib
 import ctypes
 import os
+import threading
 
 import numpy as np
 import threadpoolctl
@@ -26,6 +27,10 @@ import threadpoolctl
 
 class BackendError(RuntimeError):
     """The array library asked for with TINYAR_BACKEND can't be used here."""
+
+
+class NonFiniteError(FloatingPointError):
+    """Numbers became infinite or NaN; the message names the array, or the layer, where they are."""
 
 
 def choose_backend(wanted):
@@ -45,11 +50,15 @@ def choose_backend(wanted):
             raise BackendError(f"TINYAR_BACKEND=cupy, but CuPy can't be imported ({error}); "
                                'install it with pip install -e ".[cuda13]" or ".[cuda12]"') from error
         return np, "numpy"
-    if cupy.is_available():
-        return cupy, "cupy"
+    reason = ""
+    try:
+        if cupy.is_available():
+            return cupy, "cupy"
+    except Exception as error:  # CuPy 13 without a driver raises an error of CUDA's own here
+        reason = f" ({error})"
     if wanted == "cupy":
-        raise BackendError("TINYAR_BACKEND=cupy, and CuPy is installed, but it finds no CUDA device "
-                           "(check nvidia-smi; TINYAR_BACKEND=numpy computes on the CPU)")
+        raise BackendError(f"TINYAR_BACKEND=cupy, and CuPy is installed, but it finds no CUDA device{reason}: "
+                           "check nvidia-smi; TINYAR_BACKEND=numpy computes on the CPU")
     return np, "numpy"
 
 
@@ -63,6 +72,7 @@ def cupy_tf32(wanted):
 os.environ["CUPY_TF32"] = cupy_tf32(os.environ.get("TINYAR_TF32", ""))
 xp, name = choose_backend(os.environ.get("TINYAR_BACKEND", ""))
 on_gpu = name == "cupy"
+blas_guard, blas_limits = threading.Lock(), []  # an entry for each context of one_blas_thread, the limit in the first
 
 
 def to_host(array):
@@ -89,7 +99,8 @@ def fuse(function):
 def default_threads():
     """How many threads share a batch: TINYAR_THREADS if set, else one for each core this process may use; 1 on a GPU.
 
-    Raises ValueError when TINYAR_THREADS isn't a whole number of at least 1.
+    Where a container has a quota of CPU time, that counts: 2 CPUs of 64 are 2 threads. Raises ValueError when
+    TINYAR_THREADS isn't a whole number of at least 1.
     """
     text = os.environ.get("TINYAR_THREADS", "")
     if text:
@@ -98,16 +109,43 @@ def default_threads():
         return int(text)
     if on_gpu:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, cpu_quota()))
 
 
+def cpu_quota(path="/sys/fs/cgroup/cpu.max"):
+    """The quota of CPU time that Linux grants this container, in whole CPUs, rounded up; infinite for none."""
+    try:
+        with open(path) as file:
+            quota, period = file.read().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):  # no such file, or "max"
+        return float("inf")
+
+
+@contextlib.contextmanager
 def one_blas_thread():
     """A context in which every matrix product runs on the thread that asked for it.
 
     tinyar spreads a batch over threads of its own; a BLAS that did the same inside each of them would only get
-    in the way.
+    in the way. The limit is the whole process's, so of several contexts at a time the first sets it, and the last one
+    to end puts back what was before.
     """
-    return contextlib.nullcontext() if on_gpu else threadpoolctl.threadpool_limits(1, user_api="blas")
+    if on_gpu:
+        yield
+        return
+    with blas_guard:
+        if not blas_limits:
+            blas_limits.append(threadpoolctl.threadpool_limits(1, user_api="blas"))
+        else:
+            blas_limits.append(None)
+    try:
+        yield
+    finally:
+        with blas_guard:
+            last = blas_limits.pop()
+            if not blas_limits:
+                last.restore_original_limits()
 
 
 def keep_freed_memory():

@@ -11,12 +11,12 @@ has learned them, remembers the checksum of its autoencoder, and is refused with
 import hashlib
 import json
 import math
-import pathlib
 
 import numpy as np
 
 from tinyar.backend import to_host
 from tinyar.data import Dataset, Split
+from tinyar.data.archive import Archive, CheckpointError
 from tinyar.data.atomic import atomic_write
 from tinyar.sampling import sample
 
@@ -41,30 +41,44 @@ def extract(autoencoder, images):
 def cached_dataset(path, autoencoder, dataset):
     """A Dataset of codes with the splits of `dataset`, read from `path` if that file is of this autoencoder and data.
 
-    Otherwise the codes are extracted and written there. Labels are kept.
+    Both are known by their content. Otherwise the codes are extracted and written there. Labels are kept.
     """
     splits = dataset.train, dataset.validation, dataset.test
-    made_by = json.dumps([checksum(autoencoder), dataset.description])
-    codes = read(path, made_by)
+    made_by = json.dumps([checksum(autoencoder), *(checksum_of_images(split.images) for split in splits)])
+    codes = read(path, made_by, autoencoder.quantizer.codes, [len(split) for split in splits])
     if codes is None:
         codes = [extract(autoencoder, split.images) for split in splits]
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, made_by=np.array(made_by), train=codes[0], validation=codes[1], test=codes[2])
+            np.savez(file, made_by=np.frombuffer(made_by.encode(), dtype=np.uint8),
+                     **dict(zip(("train", "validation", "test"), codes)))
     levels = autoencoder.quantizer.codes
     grid = f"{codes[0].shape[1]}x{codes[0].shape[2]}"
     return Dataset(f"{dataset.name}-codes", *(Split(part, split.labels) for part, split in zip(codes, splits)), levels,
                    f"{grid} codes of {levels} of {dataset.description}")
 
 
-def read(path, made_by):
-    """The three arrays of codes in a file, None if there is no such file, or one that was made by something else."""
-    if not pathlib.Path(path).exists():
-        return None
+def checksum_of_images(images):
+    """SHA-256 of an array of images, with its shape."""
+    digest = hashlib.sha256(f"{images.dtype.str} {images.shape} ".encode())
+    digest.update(np.ascontiguousarray(images))
+    return digest.hexdigest()
+
+
+def read(path, made_by, levels, counts):
+    """The three arrays of codes in a file; None if there is no such file, or one that isn't of these images and codes.
+
+    It is only a cache: whatever is wrong with it, it is made anew.
+    """
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return [file[name] for name in ("train", "validation", "test")] if str(file["made_by"]) == made_by else None
-    except Exception:  # truncated or of another kind: it is only a cache, so it is made anew
+        with Archive(path, "file of codes") as archive:
+            if bytes(archive.read("made_by")) != made_by.encode():
+                return None
+            codes = [archive.read(name) for name in ("train", "validation", "test")]
+    except (CheckpointError, OSError):
         return None
+    fits = all(part.dtype == np.uint16 and part.ndim == 4 and len(part) == count and part.shape[1:] == codes[0].shape[1:]
+               and part.size and part.max() < levels for part, count in zip(codes, counts))
+    return codes if fits else None
 
 
 def generate(autoencoder, prior, prior_about, n, grid, **options):

@@ -19,7 +19,7 @@ import zlib
 
 import numpy as np
 
-from tinyar.backend import to_device, xp
+from tinyar.backend import NonFiniteError, to_device, xp
 from tinyar.layer import Layer
 
 NO_LABEL = -1  # the label of an image whose class isn't told
@@ -134,6 +134,8 @@ def encode(name, n, labels, maps, classes, map_channels):
         maps = np.asarray(maps, dtype=np.float32)
         if maps.ndim != 4 or maps.shape[0] != n or maps.shape[3] != map_channels:
             raise ValueError(f"{name}: maps: expected shape ({n}, height, width, {map_channels}), got {maps.shape}")
+        if not np.isfinite(maps).all():
+            raise NonFiniteError(f"{name}: maps: expected finite numbers, got infinities or NaN")
         parts.append(maps)
         sides = maps.shape[1:3]
     if not parts:

@@ -7,7 +7,7 @@ with the same names (`Likelihood`).
 
 import numpy as np
 
-from tinyar.backend import to_device, to_host, xp
+from tinyar.backend import NonFiniteError, to_device, to_host, xp
 from tinyar.losses import nats, softmax_cross_entropy
 
 ALL_COLORS = slice(None)
@@ -65,15 +65,19 @@ class Categorical(Likelihood):
 
     def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
         drawn = to_host(self.sample(outputs[..., colors, :], uniforms[..., colors], temperature))
+        if (drawn < 0).any():
+            raise NonFiniteError("the network's outputs for a pixel aren't finite, so it can't be drawn")
         pixel[..., colors] = np.where(keep[..., colors], pixel[..., colors], drawn)
 
     def sample(self, outputs, uniforms, temperature=1.0):
         """One level for each vector of outputs: the first whose cumulative probability exceeds its uniform number.
 
-        The temperature divides the outputs: below 1 likely levels become likelier, above 1 all become more alike.
+        The temperature divides the outputs: below 1 likely levels become likelier, above 1 all become more alike. Of
+        outputs that aren't finite comes -1.
         """
         z = outputs.astype(xp.float64)
         p = xp.exp((z - z.max(axis=-1, keepdims=True)) / temperature)
         cumulative = xp.cumsum(p, axis=-1)
         threshold = to_device(uniforms)[..., None] * cumulative[..., -1:]
-        return xp.minimum((cumulative <= threshold).sum(axis=-1), self.levels - 1)
+        levels = xp.minimum((cumulative <= threshold).sum(axis=-1), self.levels - 1)
+        return xp.where(xp.isfinite(cumulative[..., -1]), levels, -1)

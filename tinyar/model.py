@@ -31,6 +31,7 @@ import inspect
 
 import numpy as np
 
+from tinyar.backend import NonFiniteError, to_host
 from tinyar.layer import Layer
 
 
@@ -92,3 +93,15 @@ class Model(Layer):
 
     def prepare(self, images, condition=None):
         """Look at the training images (a host array) once, before training begins: nothing to do, by default."""
+
+
+def spoilt_array(model):
+    """The dotted name of the first parameter or state that isn't finite, None if all are. (A GPU is waited for.)"""
+    return next((name for name, array in model.arrays() if not np.isfinite(to_host(array)).all()), None)
+
+
+def check_finite(model):
+    """Raise NonFiniteError unless all parameters and states are finite: NaN must not become a picture, or a figure."""
+    name = spoilt_array(model)
+    if name:
+        raise NonFiniteError(f"{type(model).__name__}: {name} isn't finite, so nothing can be computed with this model")

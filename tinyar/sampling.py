@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinyar.backend import keep_freed_memory, one_blas_thread, to_device
+from tinyar.model import check_finite
 
 
 def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=None, mask=None,
@@ -36,7 +37,7 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
                   (`tinyar.pictures.Film.watch`)
 
     Raises ValueError for sizes, temperatures, masks or known levels that don't fit, TypeError for a model that
-    isn't causal.
+    isn't causal, NonFiniteError for weights or outputs that aren't finite.
     """
     height, width = checked_shape(model, n, shape)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -45,6 +46,7 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
         raise ValueError(f"temperature: expected a number above 0, got {temperature!r}")
     size = (n, height, width, model.image_channels)
     known, mask = checked_known(model, known, mask, size)
+    check_finite(model)
     condition = model.condition(n, labels, maps)
     images = np.where(mask, known, 0).astype(np.uint8 if model.levels <= 256 else np.uint16)
     rng = np.random.default_rng(seed)

@@ -22,6 +22,7 @@ from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.layers.usage import perplexity
+from tinyar.model import check_finite
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
 from tinyar.models.autoregressive import check_count, whole_numbers
 
@@ -136,9 +137,11 @@ class VQVAE(Autoencoder):
         """The numbers of the codes of images on the host: uint16 (batch, height / stride, width / stride, 1),
         (batch, 1, 1, 1) if flat.
         """
+        check_finite(self)
         z = self.encoder(self.scale(to_device(images)))
         return to_host(self.quantizer.indices(z)).astype(np.uint16)[..., None]
 
     def images_of(self, codes):
         """The images that codes (batch, rows, columns, 1) stand for: levels, uint8, on the host."""
+        check_finite(self)
         return self.levels_of(self.arrange(self.decoder(self.quantizer.lookup(codes[..., 0]))))

@@ -8,14 +8,16 @@ Every `save_...` raises ValueError for arrays that don't fit or a name of anothe
 OSError, with the path in its message, where nothing can be written.
 """
 
+import functools
 import itertools
 import math
 import pathlib
 
-import matplotlib.image
+import matplotlib.style
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from tinyar.data.atomic import atomic_write
 
@@ -23,6 +25,15 @@ from tinyar.data.atomic import atomic_write
 BLUE, VERMILLION, SAND, PALE = "#0072B2", "#D55E00", "#F7CFA0", "#EBEBEB"
 SEVERAL = BLUE, VERMILLION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GAP = 128  # the grey between the images of a grid
+
+
+def with_own_settings(save):
+    """Decorator: draw by matplotlib's own settings, whatever a matplotlibrc says, so that files are what is promised."""
+    @functools.wraps(save)
+    def save_by_default(*arguments, **options):
+        with matplotlib.style.context("default"):
+            return save(*arguments, **options)
+    return save_by_default
 
 
 # -- images ------------------------------------------------------------------------------------------------------------
@@ -56,9 +67,10 @@ def save_image(path, array, scale=None):
     """
     array = enlarge(array, scale)
     with atomic_write(checked_name(path, ".png")) as temporary:
-        matplotlib.image.imsave(temporary, np.broadcast_to(array, (*array.shape[:2], 3)), format="png")
+        Image.fromarray(np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))).save(temporary, format="PNG")
 
 
+@with_own_settings
 def save_samples(path, samples, real, levels, titles=("drawn by the model", "real"), columns=None):
     """Write drawn and real images (N, height, width, channels) as two grids side by side, each under its title."""
     pictures = [enlarge(grid(images, levels, columns)) for images in (samples, real)]
@@ -79,6 +91,7 @@ def save_samples(path, samples, real, levels, titles=("drawn by the model", "rea
 
 # -- curves ------------------------------------------------------------------------------------------------------------
 
+@with_own_settings
 def save_curve(path, rows, unit="bits/dim"):
     """Write the loss curve of a training: its figures, in `unit`, against the epoch, the best validation marked.
 
@@ -104,6 +117,7 @@ def save_curve(path, rows, unit="bits/dim"):
     save_figure(path, figure)
 
 
+@with_own_settings
 def save_curves(path, curves, xlabel, ylabel):
     """Write several curves in one picture, {title: (xs, ys)}, each in a colour and style of its own,
     the one that gets lowest first.
@@ -122,6 +136,7 @@ def save_curves(path, curves, xlabel, ylabel):
     save_figure(path, figure)
 
 
+@with_own_settings
 def save_usage(path, counts):
     """Write how often each code of a codebook was chosen, counts (codes), the most used first, beside even use."""
     counts = np.sort(np.asarray(counts))[::-1]

@@ -28,6 +28,7 @@ def live_pairs(layer):
     return to_host(ones.dense_kernel())
 
 
+@plotting.with_own_settings
 def save_masks(path, layers):
     """Write which taps of masked convolutions live: a grid of taps for each, 1 live, 0 masked.
 
@@ -102,6 +103,7 @@ def earlier_pixels(height, width, at):
     return np.arange(height * width).reshape(height, width) < row * width + col
 
 
+@plotting.with_own_settings
 def save_receptive_field(path, fields, at, blind=None):
     """Write receptive fields side by side: how strongly each pixel is seen (log scale), and which earlier ones aren't.
 

@@ -4,11 +4,11 @@ In reading order: loop, parallel (one batch on all cores), fit, options, run, ch
 scheduled_sampling, interrupt, folders.
 """
 
+from tinyar.backend import NonFiniteError
 from tinyar.training.evaluation import evaluate
 from tinyar.training.fit import fit
 from tinyar.training.history import History
 from tinyar.training.loop import train_epoch
-from tinyar.training.nonfinite import NonFiniteError
 from tinyar.training.parallel import Workers
 from tinyar.training.scheduled_sampling import ScheduledSampling
 

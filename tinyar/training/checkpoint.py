@@ -6,7 +6,7 @@ texts in JSON: "header" has the version of the format, the model's class and opt
 isn't arrays; "digests" has the SHA-256 of the header, of all "model/" arrays and of all "state/" arrays.
 
 A checkpoint is written to a temporary name, flushed and renamed, so a kill at any instant leaves the last good one.
-Loading checks everything before it touches anything (`tinyar.training.archive`), and never runs code from the file.
+Loading checks everything before it touches anything (`tinyar.data.archive`), and never runs code from the file.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ import numpy as np
 
 from tinyar import models
 from tinyar.backend import to_host, xp
+from tinyar.data.archive import Archive, CheckpointError, digest
 from tinyar.data.atomic import atomic_write
-from tinyar.training.archive import Archive, CheckpointError, digest
 from tinyar.training.packing import as_text, pack, plain_json, unpack
 
 VERSION = 2  # what is written; version 1 is read too: it had other names for the weights of colours, and no digests

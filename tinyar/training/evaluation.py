@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyar.conditions import Conditions
+from tinyar.model import check_finite
 from tinyar.training.options import check_images
 from tinyar.training.parallel import Workers
 
@@ -13,9 +14,11 @@ def evaluate(model, images, threads=None):
     """The mean cost of images (N, height, width, channels) in model.unit (bits/dim): a Python float.
 
     A conditional model is told the labels and maps of a Split; of an array of images, or of a Split without labels,
-    tinyar.data.Split(images, maps=maps), it is told no class.
+    tinyar.data.Split(images, maps=maps), it is told no class. Raises ValueError for images that don't fit, NonFiniteError
+    for weights that aren't finite.
     """
     pixels = getattr(images, "images", images)
+    check_finite(model)
     check_images(model, "images", pixels)
     with Workers(model, threads) as workers:
         return measure(workers, pixels, Conditions(model, images, "images"))

@@ -6,11 +6,12 @@ early, and survives Ctrl-C and kill -9: a resumed run ends bit for bit like an u
 
 from tqdm import tqdm
 
+from tinyar.backend import NonFiniteError
+from tinyar.model import spoilt_array
 from tinyar.optim import Adam, WeightAverage
 from tinyar.training.evaluation import measure
 from tinyar.training.interrupt import Interrupt
 from tinyar.training.loop import ADVICE, train_epoch
-from tinyar.training.nonfinite import NonFiniteError, spoilt_array
 from tinyar.training.options import Sets, checked_options
 from tinyar.training.parallel import Workers
 from tinyar.training.run import Run

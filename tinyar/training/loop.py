@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from tinyar.backend import on_gpu, xp
+from tinyar.backend import NonFiniteError, on_gpu, xp
 from tinyar.optim import clip_global_norm
-from tinyar.training.nonfinite import NonFiniteError, first_non_finite
+from tinyar.training.nonfinite import first_non_finite
 
 FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it is done every so many updates
 

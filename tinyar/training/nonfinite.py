@@ -3,15 +3,7 @@
 import numpy as np
 
 from tinyar.backend import to_device, to_host
-
-
-class NonFiniteError(FloatingPointError):
-    """Training met infinities or NaNs; the message names the update and the layer where they began."""
-
-
-def spoilt_array(model):
-    """The dotted name of the first parameter or state that isn't finite, None if all are. (A GPU is waited for.)"""
-    return next((name for name, array in model.arrays() if not np.isfinite(to_host(array)).all()), None)
+from tinyar.model import spoilt_array
 
 
 def first_non_finite(model, images, condition=None):

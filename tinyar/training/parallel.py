@@ -25,6 +25,7 @@ from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_
 from tinyar.layers.recurrent import Recurrence
 from tinyar.layers.strided import Conv2d
 
+MOST_THREADS = 1024
 CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
 GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
 # A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
@@ -118,7 +119,7 @@ def micro_batch_size(model, images, threads):
 def checked_threads(threads):
     """The number of threads to use: the default of the machine for None. Raises ValueError for less than 1."""
     if threads is None:
-        return default_threads()
-    if not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise ValueError(f"threads: expected a whole number of at least 1, got {threads!r}")
+        threads = default_threads()
+    if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
+        raise ValueError(f"threads: expected a whole number of at least 1 (and at most {MOST_THREADS:,}), got {threads!r}")
     return int(threads)

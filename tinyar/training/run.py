@@ -8,12 +8,12 @@ import time
 import warnings
 from dataclasses import asdict, dataclass
 
+from tinyar.data.archive import CheckpointError
+from tinyar.model import spoilt_array
 from tinyar.optim import copy_arrays
 from tinyar.training import checkpoint
-from tinyar.training.archive import CheckpointError
 from tinyar.training.folders import claim
 from tinyar.training.history import History
-from tinyar.training.nonfinite import spoilt_array
 
 # Options that are checksums, and of what.
 CHECKSUMS = {"images": "the training images, labels or maps", "validation": "the held-out images, labels or maps"}

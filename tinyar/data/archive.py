@@ -5,7 +5,7 @@ A file may be truncated, damaged, of another kind, or made to do harm. So nothin
     only a regular file is opened; a pipe would wait for ever
     the sizes of all members are known, and agree with each other, before any is read
     a member is read only when it is asked for, and never unpickled
-    whatever zipfile, zlib or NumPy raise at a damaged file becomes an CheckpointError that names the file
+    whatever zipfile, zlib or NumPy raise at a damaged file becomes a CheckpointError that names the file
 
 An .npz is a zip archive whose members are .npy files: a magic text, a header with shape and number type, the numbers.
 """
@@ -20,8 +20,6 @@ import zipfile
 from dataclasses import dataclass
 
 import numpy as np
-
-from tinyar.backend import to_host
 
 HEADER_BYTES = 2 ** 16  # of a .npy file: ours have 128
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -81,7 +79,7 @@ class Archive:
 
     @contextlib.contextmanager
     def damage(self):
-        """A context in which every error of a damaged file becomes an CheckpointError.
+        """A context in which every error of a damaged file becomes a CheckpointError.
 
         Exception on purpose: zipfile, zlib, tokenize and NumPy raise some dozen kinds at one flipped bit or another.
         """
@@ -94,7 +92,12 @@ class Archive:
                                   f"kind of file): {error}") from error
 
     def member(self, info):
-        """The Member of one entry. Raises ValueError where its sizes contradict each other."""
+        """The Member of one entry. Raises ValueError where its sizes contradict each other.
+
+        Members aren't compressed, so none can be larger than the file.
+        """
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise ValueError(f"{info.filename} is compressed, expected plain numbers")
         with self.zip.open(info) as file:
             version = np.lib.format.read_magic(file)
             if version not in READERS:
@@ -120,10 +123,10 @@ class Archive:
 
 
 def digest(arrays):
-    """SHA-256 of arrays by name: names, number types, shapes and numbers."""
+    """SHA-256 of arrays on the host by name: names, number types, shapes and numbers."""
     found = hashlib.sha256()
     for name, array in sorted(arrays.items()):
-        array = np.ascontiguousarray(to_host(array))
+        array = np.ascontiguousarray(array)
         found.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         found.update(array)
     return found.hexdigest()
