@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,12 @@ import time
 
 import numpy as np
 import pytest
+import threadpoolctl
 
-from tinyar import data, training
+from tinyar import data, sampling, training
 from tinyar.training import checkpoint, nonfinite
 from tinyar.backend import default_threads, on_gpu, to_device, to_host
+from tinyar.training.folders import FolderInUseError
 from tinyar.training.history import History
 from tinyar.training.interrupt import Interrupt
 from tinyar.models import PixelCNN
@@ -418,3 +421,115 @@ def test_evaluate_is_the_mean_over_all_images():
     model = PixelCNN(**SMALL)
     whole = to_host(model.likelihood.nats(model(to_device(TRAIN)), TRAIN)).mean() / np.log(2)
     assert training.evaluate(model, TRAIN, threads=default_threads()) == pytest.approx(float(whole), rel=1e-5)
+
+
+def test_a_schedule_that_differs_in_any_update_made_is_refused(tmp_path):
+    fit(out=tmp_path, epochs=2, lr=cosine(1e-3, 60, warmup=20))
+    with pytest.raises(checkpoint.CheckpointError, match="lr was another schedule over the 6 updates"):
+        fit(out=tmp_path, epochs=4, lr=lambda t: cosine(1e-3, 60, warmup=20)(t) * (1.01 if t == 4 else 1), resume=True)
+    _, history = fit(out=tmp_path, epochs=4, lr=lambda t: cosine(1e-3, 60, warmup=20)(t) * (1.01 if t == 7 else 1),
+                     resume=True)
+    assert len(history.rows) == 4
+
+
+# -- a folder belongs to one run ---------------------------------------------------------------------------------------
+
+def test_a_folder_in_use_is_refused_and_free_afterwards(tmp_path):
+    class Second:
+        def for_epoch(self, epoch):
+            if epoch == 1:
+                with pytest.raises(FolderInUseError, match="belongs to another run of this process"):
+                    fit(out=tmp_path, epochs=1)
+            return TRAIN
+    fit(train=Second(), out=tmp_path, epochs=2)
+    assert sorted(os.listdir(tmp_path)) == ["curve.png", "history.csv", "model.npz", "training.npz"]
+    fit(out=tmp_path, epochs=3, resume=True)
+
+
+HOLD = """
+import sys
+from tinyar.training.folders import claim
+claim(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks there")
+def test_a_folder_of_another_process_is_refused_until_that_dies(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(FolderInUseError, match="a run that is going on in another process"):
+            fit(out=tmp_path, epochs=1)
+        process.kill()
+    (tmp_path / f".training-{process.pid}-0123abcd.npz").write_bytes(b"half")  # as a kill in a save leaves it
+    fit(out=tmp_path, epochs=1)
+    assert sorted(os.listdir(tmp_path)) == ["curve.png", "history.csv", "model.npz", "training.npz"]
+
+
+def test_a_model_file_of_another_run_is_refused(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        fit(out=tmp_path / name, epochs=2, seed=seed)
+    shutil.copy(tmp_path / "b" / "model.npz", tmp_path / "a" / "model.npz")
+    with pytest.raises(checkpoint.CheckpointError, match="is of another run than training.npz beside it"):
+        fit(out=tmp_path / "a", epochs=3, seed=1, resume=True)
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda state: state["optimizer"].update(v={name: np.float32(1) for name in state["optimizer"]["v"]}),
+     r"expected an array of shape \(12, 1, 8\), got \(\)|got 1.0"),
+    (lambda state: state["optimizer"]["m"].popitem(), "names differ"),
+    (lambda state: state["optimizer"].update(t=-1), "whole number of updates"),
+    (lambda state: state.update(average=None), "isn't what tinyar writes"),
+    (lambda state: state["progress"].update(epoch="two"), "whole numbers|isn't what tinyar writes"),
+    (lambda state: state["history"].update(best_epoch=7), "can't be epoch 7"),
+    (lambda state: state.pop("history"), "history"),
+])
+def test_a_spoilt_state_is_refused_and_nothing_is_touched(tmp_path, spoil, message):
+    fit(out=tmp_path, epochs=1)
+    model = PixelCNN(**SMALL)
+    state = checkpoint.load(tmp_path / "training.npz", model)[1]
+    spoil(state)
+    checkpoint.save(tmp_path / "training.npz", model, state)
+    fresh, twin = PixelCNN(**SMALL), PixelCNN(**SMALL)
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        fit(fresh, out=tmp_path, epochs=2, resume=True)
+    assert_same(fresh, twin)
+
+
+def test_a_table_that_cannot_be_written_does_not_end_a_training(tmp_path, monkeypatch):
+    def locked(self, folder):
+        raise PermissionError(13, "Permission denied")
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="Permission denied.*the next epoch writes it"):
+        patch.setattr(History, "save", locked)
+        fit(out=tmp_path, epochs=1)
+    fit(out=tmp_path, epochs=2, resume=True)
+    assert (tmp_path / "history.csv").exists()
+
+
+# -- NaN never becomes a figure ----------------------------------------------------------------------------------------
+
+def test_weights_that_are_not_finite_are_neither_measured_nor_drawn_from(tmp_path):
+    model = PixelCNN(**SMALL)
+    checkpoint.save(tmp_path / "c.npz", model)
+    model.net.links[0].params["b"][3] = np.nan
+    for use in (lambda: training.evaluate(model, VALIDATION), lambda: sampling.sample(model, 1, (2, 2))):
+        with pytest.raises(FloatingPointError, match=r"PixelCNN: net.links.0.b isn't finite"):
+            use()
+    checkpoint.save(tmp_path / "nan.npz", model)
+    with pytest.raises(checkpoint.CheckpointError, match="net.links.0.b: expected finite numbers"):
+        checkpoint.load(tmp_path / "nan.npz")
+
+
+def test_two_fits_in_two_threads_leave_blas_as_it_was():
+    def threads_of_blas():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    before = threads_of_blas()
+    first, second = (threading.Thread(target=lambda n=n: fit(train=TRAIN[:n], epochs=n // 10, threads=1))
+                     for n in (20, 60))
+    first.start()
+    second.start()
+    first.join()
+    second.join()
+    assert threads_of_blas() == before

@@ -4,8 +4,10 @@ import contextlib
 import math
 import pathlib
 import secrets
+import struct
 import time
 import warnings
+import zlib
 from dataclasses import asdict, dataclass
 
 from tinyar.data.archive import CheckpointError
@@ -28,6 +30,7 @@ class Progress:
     images: int = 0  # seen in this epoch
     loss: float = 0.0  # mean loss per sub-pixel, summed over those images
     seconds: float = 0.0
+    rates: int = 0  # checksum of the learning rates of all updates so far
 
 
 class Run:
@@ -94,6 +97,7 @@ class Run:
             if self.average:
                 self.average.check_state(state["average"])
             progress = checked_progress(state["progress"])
+            self.refuse_another_schedule(path, progress if "rates" in state["progress"] else Progress())
             history = History(unit=self.model.unit, **state["history"])
             history.check()
         except CheckpointError:
@@ -117,6 +121,15 @@ class Run:
                 f"{CHECKSUMS[key]} were others" if key in CHECKSUMS else
                 f"{key} was {then.get(key)}, now {self.options[key]}" for key in differing))
 
+    def refuse_another_schedule(self, path, progress):
+        """Raise CheckpointError unless the learning rate of this run was that of every update made so far."""
+        lr, rates = self.optimizer.lr, 0
+        for t in range(1, progress.updates + 1):
+            rates = add_rate(rates, lr(t) if callable(lr) else lr)
+        if rates != progress.rates:
+            raise CheckpointError(f"{path}: lr was another schedule over the {progress.updates:,} updates made so far; "
+                                  "a run goes on with the schedule that it began with")
+
     def load_best(self, name):
         """The best weights so far, by name, from model.npz. Raises CheckpointError if that is of another run."""
         path = self.folder / "model.npz"
@@ -130,6 +143,7 @@ class Run:
         """An update was made: move on, and save everything now and then."""
         at = self.progress
         at.updates += 1
+        at.rates = add_rate(at.rates, self.optimizer.learning_rate())
         at.seconds = time.perf_counter() - self.started
         if at.updates % self.save_every == 0:
             self.save()
@@ -165,7 +179,7 @@ class Run:
                 if self.folder is not None:
                     checkpoint.save(self.folder / "model.npz", self.model,
                                     {"run": self.name, "about": self.about, "rows": self.history.rows})
-        self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds)
+        self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds, rates=at.rates)
         self.save()
         self.tell()
 
@@ -187,10 +201,15 @@ class Run:
             copy_arrays(self.best, dict(self.model.arrays()))
 
 
+def add_rate(rates, rate):
+    """The checksum of learning rates with one more of them."""
+    return zlib.crc32(struct.pack("d", rate), rates)
+
+
 def checked_progress(state):
     """The Progress of a saved state; ValueError for numbers that can't be."""
     progress = Progress(**state)
-    whole = progress.epoch - 1, progress.updates, progress.images
+    whole = progress.epoch - 1, progress.updates, progress.images, progress.rates
     if not all(isinstance(number, int) and number >= 0 for number in whole):
         raise ValueError(f"progress: expected whole numbers, got {state}")
     if not (math.isfinite(progress.loss) and 0 <= progress.seconds < math.inf):
