@@ -1,25 +1,37 @@
-"""The checker: it passes every layer and model of tinyar, and refuses each kind of wrong backward."""
+"""The checker of gradients: it passes every layer and model of tinyar, and refuses each kind of wrong backward."""
+
+import sys
 
 import numpy as np
 import pytest
 
 from tinyar import gradcheck, layers, models
 from tinyar.backend import xp
+from tinyar.gradcheck import __main__ as command
 from tinyar.layers import Linear
 
 CASES = gradcheck.cases()
+ABSTRACT = {"CausalConv2d"}  # bases without a use of their own
 
 
-@pytest.mark.parametrize("title, layer, shape, levels", CASES, ids=[case[0] for case in CASES])
-def test_backward_is_the_gradient(title, layer, shape, levels):
-    comparisons = gradcheck.check(gradcheck.shake(layer), gradcheck.case_input(shape, levels))
-    assert [comparison.name for comparison in comparisons] == ["x"] + [name for name, _, _ in layer.parameters()]
+@pytest.mark.parametrize("case", CASES, ids=[case.title for case in CASES])
+def test_backward_is_the_gradient(case):
+    x, condition = case.inputs()
+    comparisons = gradcheck.check(gradcheck.shake(case.layer), x, condition=condition)
+    inputs = [f"x{i}" for i in range(len(x))] if isinstance(x, tuple) else ["x"]
+    expected = inputs + ["condition"] * (condition is not None) + [name for name, _, _ in case.layer.parameters()]
+    assert [comparison.name for comparison in comparisons] == expected
     assert max(comparison.relative_error for comparison in comparisons) < 1e-6
 
 
 def test_every_layer_and_model_is_in_the_table():
-    checked = {type(part).__name__ for _, layer, _, _ in CASES for _, part in layer.layers()}
-    assert set(layers.__all__) | set(models.__all__) <= checked
+    checked = {type(part).__name__ for case in CASES for _, part in case.layer.layers()}
+    assert set(layers.__all__) | set(models.__all__) <= checked | ABSTRACT
+    assert not checked & ABSTRACT
+    assert len({case.title for case in CASES}) == len(CASES)
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------------------
 
 
 class Wrong(Linear):
@@ -29,9 +41,13 @@ class Wrong(Linear):
         super().__init__(3, 4, np.random.default_rng(0))
         self.spoil = spoil
 
-    def backward(self, dy):
-        dx = super().backward(dy)
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
         return self.spoil(self, dx)
+
+
+def some_numbers(*shape):
+    return gradcheck.Case("", None, shape).inputs()[0]
 
 
 def one_percent(layer, dx):
@@ -48,18 +64,43 @@ def sign_of_bias(layer, dx):
     (one_percent, r"w\[1, 2\]"), (sign_of_bias, r"b\[\d\]"),
     (lambda layer, dx: 2 * dx, "x"), (lambda layer, dx: 0 * dx, "x"),
     (lambda layer, dx: dx * xp.nan, "x"), (lambda layer, dx: dx[:1], "has shape"),
+    (lambda layer, dx: None, "has shape None"),
 ])
 def test_wrong_backward_is_refused_and_named(spoil, tensor):
     with pytest.raises(gradcheck.GradientError, match=f"Wrong: the gradient of .*{tensor}"):
-        gradcheck.check(Wrong(spoil), gradcheck.case_input((2, 3, 3), None))
-    gradcheck.check(Wrong(lambda layer, dx: dx), gradcheck.case_input((2, 3, 3), None))
+        gradcheck.check(Wrong(spoil), some_numbers(2, 3, 3))
+    gradcheck.check(Wrong(lambda layer, dx: dx), some_numbers(2, 3, 3))
 
 
 def test_the_message_says_expected_and_got():
     with pytest.raises(gradcheck.GradientError) as error:
-        gradcheck.check(Wrong(sign_of_bias), gradcheck.case_input((2, 3, 3), None))
+        gradcheck.check(Wrong(sign_of_bias), some_numbers(2, 3, 3))
     expected, got = (float(str(error.value).split(f"{word} ")[-1].split()[0]) for word in ("expected", "got"))
     assert expected == pytest.approx(-got) and abs(got) > 0
+
+
+def test_a_wrong_gradient_of_one_of_several_inputs_is_named():
+    class Wrong(layers.GatedBlock):
+        def backward(self, dv_out, dh_out, need_dx=True):
+            dv, dh = super().backward(dv_out, dh_out, need_dx)
+            return dv, 1.01 * dh
+
+    with pytest.raises(gradcheck.GradientError, match=r"Wrong: the gradient of x1 .* worst at x1\[\d, \d, \d, \d\]"):
+        gradcheck.check(Wrong(2, 3, 3, residual=False), (some_numbers(2, 3, 4, 2), some_numbers(2, 3, 4, 2)))
+
+
+def test_a_wrong_gradient_of_the_condition_is_named():
+    class Wrong(models.PixelCNN):
+        def condition_gradient(self):
+            return 1.01 * super().condition_gradient()
+
+    model = Wrong(classes=2, channels=4, blocks=1, first_kernel=3, kernel_size=3, head=())
+    x, condition = gradcheck.Case("", model, (2, 3, 4, 1), 2, (2, 1, 1, 2)).inputs()
+    with pytest.raises(gradcheck.GradientError, match="Wrong: the gradient of condition is wrong"):
+        gradcheck.check(gradcheck.shake(model), x, condition=condition)
+
+
+# -- kinks -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_kink_is_not_mistaken_for_an_error():
@@ -67,15 +108,67 @@ def test_a_kink_is_not_mistaken_for_an_error():
         gradcheck.check(layers.ReLU(), np.zeros((2, 3)))
 
 
+def test_the_step_is_shortened_beside_a_kink():
+    x = np.array([[3e-7, -3e-7, 2e-6, 1.0]])  # steps of 1e-5 and 1e-6 would cross 0
+    comparison, = gradcheck.check(layers.ReLU(), x)
+    np.testing.assert_allclose(comparison.expected, comparison.got, rtol=1e-6)
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def run_command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["gradcheck", *map(str, arguments)])
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    return command.main()
+
+
 def test_the_table_is_printed(capsys, monkeypatch):
     some = gradcheck.cases()[::8]  # all of them were checked above
-    monkeypatch.setattr(gradcheck, "cases", lambda: some)
-    assert gradcheck.main() == 0
+    monkeypatch.setattr(command, "cases", lambda: some)
+    assert run_command(monkeypatch) == 0
     printed = capsys.readouterr().out
-    assert all(title in printed for title, *_ in some) and "all below 1e-06" in printed
+    assert all(case.title in printed for case in some) and "all below 1e-06" in printed
 
 
 def test_the_table_shows_what_is_wrong(capsys, monkeypatch):
-    monkeypatch.setattr(gradcheck, "cases", lambda: [("Spoilt", Wrong(one_percent), (2, 3, 3), None)])
-    assert gradcheck.main() == 1
+    monkeypatch.setattr(command, "cases", lambda: [gradcheck.Case("Spoilt", Wrong(one_percent), (2, 3, 3))])
+    assert run_command(monkeypatch) == 1
     assert "Spoilt" in (printed := capsys.readouterr().out) and "1 wrong" in printed
+
+
+OWN = """
+from tinyar.layers import Linear, ReLU
+
+
+class Doubled(ReLU):
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return None if dx is None else FACTOR * dx
+
+
+def cases():
+    return [("A linear map", Linear(3, 4), (2, 5, 6, 3)), ("Mine", Doubled(), (2, 3, 4, 5))]
+"""
+
+
+def test_a_file_of_one_s_own_goes_through_the_whole_contract(tmp_path, capsys, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN.replace("FACTOR", "1.0"))
+    assert run_command(monkeypatch, tmp_path / "own.py") == 0
+    printed = capsys.readouterr().out
+    assert "A linear map" in printed and "Mine" in printed and "all below 1e-06, and the contract is kept" in printed
+    (tmp_path / "own.py").write_text(OWN.replace("FACTOR", "2.0"))
+    assert run_command(monkeypatch, tmp_path / "own.py") == 1
+    printed = capsys.readouterr().out
+    assert "Mine" in printed and "WRONG: Doubled: the gradient of x is wrong" in printed and "1 wrong" in printed
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("none.py", None, "no such file"), ("own.txt", "", "expected the name of a Python file"),
+    ("own.py", "", r"has no function cases\(\)"),
+])
+def test_a_file_without_cases_is_refused(tmp_path, monkeypatch, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SystemExit, match=f"gradcheck: .*{name}: .*{message}"):
+        run_command(monkeypatch, tmp_path / name)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import references_vqvae as references
-from tinyar import gradcheck, gradcheck_cases
+from tinyar import gradcheck
 from tinyar.backend import to_device, to_host, xp
-from tinyar.layer import Chain
-from tinyar.layers import Conv2d, VectorQuantizer, quantizer
-from tinyar.layers.quantizer import perplexity, share_in_use
+from tinyar.gradcheck.held import held_choices
+from tinyar.layer import Layer
+from tinyar.layers import Chain, Conv2d, VectorQuantizer, quantizer
+from tinyar.layers.usage import perplexity, share_in_use
 
 CODES = np.array([(0, 0), (1, 1), (-1, 2)], dtype=float)
 VECTORS = np.array([(0.2, 0.1), (0.9, 0.6), (-0.6, 1.4), (0.4, 0.7)])
@@ -74,6 +75,16 @@ def test_of_equally_near_codes_the_lowest_is_chosen():
     assert to_host(layer.indices(to_device(np.array([(0.0, 0), (1, 0), (2.5, 7)])))).tolist() == [1, 2, 0]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_of_codes_that_are_equal_one_of_them_is_chosen(dtype):
+    """Rounding may prefer any of them. What they stand for is the same."""
+    codes = normal(16, 8)
+    layer, z = with_codes(np.tile(codes, (3, 1)), dtype), normal(200, 8, seed=1).astype(dtype)
+    k = to_host(layer.indices(to_device(z)))
+    np.testing.assert_array_equal(k % 16, references.nearest(z, codes.astype(dtype)))
+    np.testing.assert_array_equal(to_host(layer(to_device(z))), codes.astype(dtype)[k % 16])
+
+
 def test_codes_far_from_the_origin_are_told_apart():
     codes, z = 1000 + np.array([(0, 0.1), (0.02, 0), (-0.3, 0)]), np.array([(1000.0, 1000)])
     assert to_host(with_codes(codes, "float32").indices(to_device(z, dtype=xp.float32))).tolist() == [1]
@@ -100,6 +111,16 @@ def test_inference_moves_nothing(learning):
     layer.indices(to_device(VECTORS))
     layer.update()  # nothing was seen since the gradients were 0
     assert layer.cache is None and not to_host(layer.sums["counts"]).any()
+    for name, array in layer.arrays():
+        np.testing.assert_array_equal(to_host(array), before[name])
+
+
+@KINDS
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_an_update_without_vectors_moves_nothing(learning, decay):
+    layer = with_codes(CODES, learning=learning, decay=decay)
+    before = host(layer.arrays())
+    layer.update()
     for name, array in layer.arrays():
         np.testing.assert_array_equal(to_host(array), before[name])
 
@@ -146,24 +167,36 @@ def test_an_unused_code_gets_no_gradient_and_beta_is_the_encoder_s_alone():
     np.testing.assert_array_equal(dz[0], dy)  # straight through
 
 
-@pytest.mark.parametrize("weight", [0.3, VECTORS.size])  # a share of the batch; sums instead of means
-def test_the_weight_multiplies_the_losses_gradients(weight):
+@pytest.mark.parametrize("dloss", [0.3, VECTORS.size])  # a share of the batch; sums instead of means
+def test_dloss_multiplies_the_losses_gradients(dloss):
     dy, grads = to_device(normal(4, 2)), []
-    for layer in (with_codes(CODES), with_codes(CODES)):
-        layer.weight = weight if grads else 1
+    for layer, options in ((with_codes(CODES), {}), (with_codes(CODES), {"dloss": dloss})):
         layer.forward(to_device(VECTORS))
-        grads.append((to_host(layer.backward(dy) - dy), to_host(layer.grads["codebook"])))
-        assert float(layer.loss) == pytest.approx(0.1859375)  # reported without the weight
+        grads.append((to_host(layer.backward(dy, **options) - dy), to_host(layer.grads["codebook"])))
+        assert float(layer.loss) == pytest.approx(0.1859375)  # backward doesn't change what forward reported
     for plain, weighted in zip(*grads):
-        np.testing.assert_allclose(weighted, weight * plain, rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(weighted, dloss * plain, rtol=1e-10, atol=1e-14)
+
+
+@KINDS
+def test_without_need_dx_the_codebook_learns_the_same(learning):
+    grads = []
+    for options in ({}, {"need_dx": False}):
+        layer = with_codes(CODES, learning=learning)
+        layer.forward(to_device(VECTORS))
+        dz = layer.backward(to_device(normal(4, 2)), dloss=0.7, **options)
+        assert (dz is None) == bool(options)
+        grads.append({name: to_host(grad) for name, grad in layer.grads.items()})
+    assert grads[0].keys() == grads[1].keys()
+    for name, grad in grads[0].items():
+        np.testing.assert_array_equal(grads[1][name], grad)
 
 
 @KINDS
 def test_float32_stays(learning):
     layer, z = VectorQuantizer(7, 5, learning=learning), to_device(normal(2, 3, 5).astype("float32"))
-    layer.weight = np.float64(0.5)
     y = layer.forward(z)
-    dz = layer.backward(y)
+    dz = layer.backward(y, dloss=np.float64(0.5))
     layer.update()
     assert y.dtype == dz.dtype == layer(z).dtype == layer.loss.dtype == xp.float32
     assert all(array.dtype == xp.float32 for _, array in layer.arrays())
@@ -176,10 +209,10 @@ class WrongOnce(VectorQuantizer):
         super().__init__(7, 5, rng=np.random.default_rng(0))
         self.mistake = mistake
 
-    def backward(self, dy):
+    def backward(self, dy, need_dx=True, dloss=1.0):
         difference, e_rows = self.cache[0], to_host(self.chosen)
-        dz = super().backward(dy)
-        pull = 2 * float(self.weight) / difference.size * difference
+        dz = super().backward(dy, need_dx, dloss)
+        pull = 2 * float(dloss) / difference.size * difference
         if self.mistake == "codebook loss after the straight-through line":  # which is a function of z, not of E
             self.grads["codebook"][...] = 0
             return dz - pull.reshape(dz.shape)
@@ -199,27 +232,55 @@ class WrongOnce(VectorQuantizer):
     ("codes learn from the decoder", "codebook"),
 ])
 def test_a_wrong_gradient_is_refused(mistake, tensor):
-    frozen = gradcheck_cases.frozen(WrongOnce(mistake))
-    with pytest.raises(gradcheck.GradientError, match=f"gradient of (layer.quantizer.)?{tensor} is wrong"):
-        gradcheck.check(gradcheck.shake(frozen), normal(2, 3, 4, 5))
+    with pytest.raises(gradcheck.GradientError, match=f"gradient of {tensor} is wrong"):
+        gradcheck.check(gradcheck.shake(WrongOnce(mistake)), normal(2, 3, 4, 5))
 
 
 @KINDS
-def test_gradients_with_the_assignment_frozen(learning):
-    layer = gradcheck_cases.frozen(with_codes(normal(7, 5), beta=0.6, learning=learning))
-    z = normal(2, 3, 4, 5, seed=1)
+def test_gradients_with_the_choices_held(learning):
+    layer, z = with_codes(normal(7, 5), beta=0.6, learning=learning), normal(2, 3, 4, 5, seed=1)
     comparisons = gradcheck.check(layer, z, entries=200, tolerance=1e-7)
     assert len(comparisons) == (2 if learning == "gradient" else 1)
-    y = to_host(layer.forward(to_device(z)))  # and at that point the surrogate is the quantizer itself
-    np.testing.assert_allclose(y[:-1].reshape(z.shape), to_host(layer.layer.quantizer(to_device(z))), atol=1e-12)
-    assert y[-1] == pytest.approx(float(layer.layer.quantizer.loss), rel=1e-12)
+    with held_choices(layer):  # and at that point what is differentiated is the quantizer itself
+        layer.forward(to_device(z))
+        own_loss = float(layer.loss)
+        again = layer.forward(to_device(z))
+        np.testing.assert_allclose(to_host(again), to_host(layer(to_device(z))), atol=1e-12)
+        assert float(layer.loss) == pytest.approx(own_loss, rel=1e-12)
+        far = layer.forward(to_device(z + 100))
+        np.testing.assert_allclose(to_host(far), to_host(again) + 100, atol=1e-12)  # the same codes, at any z
+    assert float(abs(layer.forward(to_device(z + 100))).max()) < 10  # free again
 
 
-def test_gradients_of_an_encoder_through_the_quantizer():
+class EncodedByCodes(Layer):
+    """An encoder and a quantizer whose own loss is handed on, as a model does it: y = (e, loss)."""
+
+    def __init__(self, encoder, quantizer):
+        super().__init__()
+        self.encoder, self.quantizer = encoder, quantizer
+
+    def forward(self, x):
+        return self.quantizer.forward(self.encoder.forward(x)), self.quantizer.loss
+
+    def backward(self, doutputs, need_dx=True):
+        de, dloss = doutputs
+        return self.encoder.backward(self.quantizer.backward(de, dloss=dloss), need_dx)
+
+
+@KINDS
+def test_gradients_of_an_encoder_through_the_quantizer(learning):
     rng = np.random.default_rng(0)
     encoder = Chain(Conv2d(1, 3, 4, 2, 1, rng), Conv2d(3, 5, 3, 1, 1, rng))
-    frozen = gradcheck_cases.frozen(VectorQuantizer(7, 5, rng=rng))
-    gradcheck.check(gradcheck.shake(Chain(encoder, frozen)), normal(2, 6, 8, 1))
+    quantizer = VectorQuantizer(7, 5, learning=learning, rng=rng)
+    comparisons = gradcheck.check(gradcheck.shake(EncodedByCodes(encoder, quantizer)), normal(2, 6, 8, 1))
+    assert len(comparisons) == 5 + (learning == "gradient")
+
+
+def test_gradients_of_a_chain_with_a_quantizer_in_it():
+    """Nobody hands on the quantizer's own loss there; backward adds its gradient with dloss = 1."""
+    rng = np.random.default_rng(0)
+    gradcheck.check(gradcheck.shake(Chain(Conv2d(1, 5, 4, 2, 1, rng), VectorQuantizer(7, 5, rng=rng))),
+                    normal(2, 6, 8, 1))
 
 
 # -- running means -----------------------------------------------------------------------------------------------------
@@ -262,10 +323,10 @@ def test_two_replicas_and_an_update_are_like_the_whole_batch(learning):
     twins, losses = [cut.replica(), cut.replica()], 0
     for twin, parts in zip(twins, ([slice(0, 4), slice(7, 10)], [slice(4, 7)])):
         for part in parts:
-            twin.weight = len(z[part]) / len(z)
+            share = len(z[part]) / len(z)
             twin.forward(to_device(z[part]))
-            twin.backward(to_device(dy[part]))
-            losses = losses + twin.weight * twin.loss
+            twin.backward(to_device(dy[part]), dloss=share)
+            losses = losses + share * twin.loss
         cut.add_from(twin)
     assert float(losses) == pytest.approx(float(whole.loss), rel=1e-12)
     for mine, theirs in ((cut.grads, whole.grads), (cut.sums, whole.sums)):
@@ -299,6 +360,19 @@ def test_start_from_takes_different_vectors(learning):
     np.testing.assert_array_equal(to_host(again.codebook), codes)
 
 
+@pytest.mark.parametrize("step, least, most", [(0.01, 60, 60), (0.000005, 1, 8)])
+def test_start_from_measures_the_spread_channel_by_channel(step, least, most):
+    """Which vectors count as one depends on how far the vectors lie apart, not on how far the channels do."""
+    center, spread = np.array((-3000.0, 0, 5000)), np.array((1.0, 1.9, 0.1))  # of each channel; 1 is its mean
+    corners = center + spread * np.array(list(np.ndindex(2, 2, 2))) * 2 - spread
+    close = center + spread * (step * np.arange(60)[:, None])  # 60 steps of 0.000005 are less than a thousandth
+    layer = VectorQuantizer(68, 3, rng=np.random.default_rng(0)).astype(xp.float64)
+    layer.start_from(to_device(np.concatenate([*[corners] * 50, close])))
+    codes = to_host(layer.codebook)
+    assert all((codes == corner).all(axis=1).any() for corner in corners)
+    assert least <= sum((codes == vector).all(axis=1).any() for vector in close) <= most
+
+
 def test_start_from_too_few_vectors_adds_noise():
     layer = VectorQuantizer(8, 2, rng=np.random.default_rng(0)).astype(xp.float64)
     layer.start_from(to_device(VECTORS[[0, 1, 2, 0, 1, 2]]))
@@ -328,6 +402,17 @@ def test_reviving_puts_dead_codes_on_vectors(learning):
     layer.state["counts"][...] = to_device(np.arange(6.0))
     layer.revive(z, 100.0)  # no more than there are vectors, the emptiest first
     assert layer.revived == 6 and to_host(layer.state["counts"]).tolist() == [100, 100, 100, 100, 4, 5]
+
+
+def test_revived_codes_are_all_different():
+    layer, z = with_codes(normal(30, 2)), normal(40, 2, seed=1)
+    before = to_host(layer.codebook).copy()
+    layer.state["counts"][...] = to_device(np.array([9.0, 9, *[0] * 28]))
+    layer.revive(to_device(z), 1.0)
+    codes = to_host(layer.codebook)
+    assert layer.revived == 28 and len(np.unique(codes, axis=0)) == 30
+    assert all((code == z).all(axis=1).any() for code in codes[2:])
+    np.testing.assert_array_equal(codes[:2], before[:2])
 
 
 @KINDS

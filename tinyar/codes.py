@@ -76,8 +76,8 @@ def read(path, made_by, levels, counts):
             codes = [archive.read(name) for name in ("train", "validation", "test")]
     except (CheckpointError, OSError):
         return None
-    fits = all(part.dtype == np.uint16 and part.ndim == 4 and len(part) == count and part.shape[1:] == codes[0].shape[1:]
-               and part.size and part.max() < levels for part, count in zip(codes, counts))
+    fits = all(part.dtype == np.uint16 and part.ndim == 4 and part.shape[1:] == codes[0].shape[1:] and part.size
+               and len(part) == count and part.max() < levels for part, count in zip(codes, counts))
     return codes if fits else None
 
 

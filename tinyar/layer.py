@@ -6,11 +6,13 @@ A layer has two modes and no switch between them:
     y = layer.forward(x)                    training: the same formula; layer.cache keeps just what backward reads
     dx = layer.backward(dy, need_dx=True)   adds d loss / d param into layer.grads, returns d loss / d x
 
-Arrays are channels-last: images (batch, height, width, channels), features of one pixel (batch, channels).
+Arrays are those of `tinyar.backend.xp`, channels-last: images (batch, height, width, channels), features of one pixel
+(batch, channels). They have the number type of the parameters (`self.dtype`).
 
 Backward. dx has the shape of x. Gradients are added (+=), since one layer may serve several micro-batches before an
-optimizer steps. A backward uses up the cache of one forward (`take_cache`). With need_dx=False it returns None: nobody
-asks for the gradient of the image, and it is costly. forward never writes into x, nor backward into dy.
+optimizer steps. A backward begins with `take_cache`, which uses up what one forward kept (x itself will do, without a
+copy). With need_dx=False it returns None: nobody asks for the gradient of the image, and it is costly. forward never
+writes into x, nor backward into dy.
 
 Kinks. A layer that isn't smooth (ReLU) says on which side of its kink each number stands: `sides`. Finite differences
 mean nothing across a kink, so tinyar.gradcheck keeps to one side.
@@ -23,11 +25,11 @@ raster order, and, where the layer is made so, on x at the pixel itself. They ha
     layer.see(x, at)                    the input at this pixel is known to be x; nothing is computed
 
 Steps go through the raster, row by row, left to right. A step may be repeated at a pixel with another x; the last x
-counts. So memory is written by position: nothing is appended, rolled or popped. To draw a pixel the sampler steps while
-it is unknown, draws, and lets the network `see` what was drawn. `see` goes to all that reads the image itself: to first
-layers, and to the keys and values of attention. Layers behind them need no `see`, because their input at a pixel
-doesn't depend on that pixel. A stream that looks right in its own row (the vertical one of Gated PixelCNN) is drawn
-row by row instead:
+counts. So memory is made in start (with super().start for the children) and written by position: nothing is appended,
+rolled or popped. To draw a pixel the sampler steps while it is unknown, draws, and lets the network `see` what was
+drawn. `see` goes to all that reads the image itself: to first layers, and to the keys and values of attention. Layers
+behind them aren't asked to see: their input at a pixel depends at most on its earlier colours, which the last step
+knew. A stream that looks right in its own row (the vertical one of Gated PixelCNN) is drawn row by row instead:
 
     layer.see_row(x, row)               the inputs of a whole row are known to be x (batch, width, channels)
     y = layer.output_row(row)           the outputs of a row, from the rows seen
@@ -35,8 +37,8 @@ row by row instead:
 
 States. Some layers learn without a gradient too (a codebook by running means). Their arrays are in layer.state, which
 no optimizer touches. forward adds what it sees to layer.sums, which are set to zero with the gradients. Once a batch,
-after the optimizer, `layer.update()` moves the state by the sums. So it doesn't matter how a batch is cut up over
-threads.
+after the optimizer, `layer.update()` moves the states by the sums, in place, since replicas share them. So it doesn't
+matter how a batch is cut up over threads.
 
 The tree. Children are attributes of a layer: a Layer, or a list or tuple of Layers. Parameters have dotted names, the
 path through the tree. All of this is checked for any layer, your own too, by `tinyar.gradcheck.check_layer`.
@@ -60,6 +62,7 @@ class Layer:
         self.state = {}
         self.sums = {}
         self.cache = None
+        self.cast_to = xp.dtype(xp.float32)
 
     def __setattr__(self, name, value):
         """Set an attribute. Raises TypeError for layers in a place where the walk over the tree would miss them."""
@@ -140,8 +143,8 @@ class Layer:
 
     @property
     def dtype(self):
-        """The number type of the parameters: what the layer computes in."""
-        return next((param.dtype for _, param, _ in self.parameters()), xp.dtype(xp.float32))
+        """The number type of the parameters: what the layer computes in. (Without parameters, what `astype` said.)"""
+        return next((param.dtype for _, param, _ in self.parameters()), self.cast_to)
 
     def count_parameters(self):
         """How many numbers training can move."""
@@ -164,16 +167,14 @@ class Layer:
         Replicas made before don't follow.
         """
         for _, layer in self.layers():
+            layer.cast_to = xp.dtype(dtype)
             for arrays in (layer.params, layer.grads, layer.state, layer.sums):
                 for name in arrays:
                     arrays[name] = arrays[name].astype(dtype)
         return self
 
     def replica(self):
-        """A twin for another thread: it shares parameters and states, but has gradients, sums and a cache of its own.
-
-        Its memory of drawing is its own too, from its next `start` on.
-        """
+        """A twin for another thread: it shares parameters and states; gradients, sums and cache are its own."""
         twin = copy.copy(self)
         twin.cache = None
         twin.params, twin.state = dict(self.params), dict(self.state)

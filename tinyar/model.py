@@ -24,7 +24,8 @@ Models that draw have more: see `tinyar.models.autoregressive`. A condition (a c
 gone after it: see `tinyar.conditions`. Models without one are called without it.
 
 Options are written once, in the signature of __init__. The base records them: each as it was given, or its default.
-They must be numbers, texts, lists or None, since a checkpoint keeps them as JSON.
+They must be numbers, texts, lists or None, since a checkpoint keeps them as JSON. A subclass may hand some on:
+def __init__(self, reach=3, **options): super().__init__(**options).
 """
 
 import inspect
@@ -52,7 +53,14 @@ class Model(Layer):
         except TypeError:  # __init__ says better what is wrong; and a copy takes over the config of its original
             return model
         _, *names = bound.arguments
-        model.config = cls.options(**{name: bound.arguments[name] for name in names})
+        given = {name: bound.arguments[name] for name in names}
+        for parameter in inspect.signature(cls.__init__).parameters.values():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                raise TypeError(f"{cls.__name__}.__init__: options need names, so that they can be recorded; "
+                                f"expected none of *{parameter.name}")
+            if parameter.kind is parameter.VAR_KEYWORD:
+                given |= given.pop(parameter.name, {})
+        model.config = cls.options(**given)
         return model
 
     @classmethod

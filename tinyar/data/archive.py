@@ -46,8 +46,8 @@ class Archive:
     kind      what the file should be, for messages
     members   {name: Member}; archive.read(name) is the array
 
-    Raises FileNotFoundError, PermissionError, IsADirectoryError as `open` does, and CheckpointError for a file that isn't
-    a whole archive of arrays.
+    Raises FileNotFoundError, PermissionError, IsADirectoryError as `open` does, and CheckpointError for a file that
+    isn't a whole archive of arrays.
     """
 
     def __init__(self, path, kind="checkpoint"):

@@ -8,7 +8,7 @@ import secrets
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """A context that hands out a temporary path beside `path`; when it ends well, what was written there becomes `path`.
+    """A context that hands out a temporary path; when it ends well, what was written there becomes `path`.
 
     Makes the folder if there is none. If the block raises, the temporary file is removed and `path` is as it was.
     Raises OSError that names the folder when it can't be made or written to, and the file when it can't be written.

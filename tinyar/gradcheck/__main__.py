@@ -3,7 +3,9 @@
 import argparse
 import sys
 
-from tinyar.gradcheck import ContractError, TOLERANCE, cases, check, check_layer, own_cases, shake
+from tinyar.gradcheck import TOLERANCE, ContractError, cases, check, check_layer, own_cases, shake
+from tinyar.gradcheck.differences import Call
+from tinyar.gradcheck.drawing import draws
 
 
 def main():
@@ -16,7 +18,7 @@ def main():
         found = own_cases(args.file) if args.file else cases()
     except ValueError as error:
         sys.exit(f"gradcheck: {error}")
-    print(f"{'layer':42s} {'parameters':>10s} {'tensors':>8s} {'relative error':>15s}   worst tensor")
+    print(f"{'layer':42s} {'parameters':>10s} {'tensors':>8s} {'relative error':>15s}  draws  worst tensor")
     failed = 0
     for case in found:
         x, condition = case.inputs()
@@ -30,8 +32,9 @@ def main():
             print(f"{case.title:42s} WRONG: {error}")
             continue
         worst = max(comparisons, key=lambda comparison: comparison.relative_error)
+        drawn = "yes" if draws(Call(case.layer, x, condition)) else "no"
         print(f"{case.title:42s} {case.layer.count_parameters():10d} {len(comparisons):8d} "
-              f"{worst.relative_error:15.1e}   {worst.name}")
+              f"{worst.relative_error:15.1e}  {drawn:5s}  {worst.name}")
     print(f"{failed} wrong" if failed else f"all below {TOLERANCE:.0e}"
           + (", and the contract is kept" if args.file else ""))
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""What `python -m tinyar.gradcheck` and the tests check: every layer and model of tinyar, small, with an input for each.
+"""What `python -m tinyar.gradcheck` and the tests check: every layer and model, small, with an input for each.
 
 A file of your own is checked by the same command if it has a function like `cases`, called `cases`: see `own_cases`.
 """
@@ -33,14 +33,14 @@ class Case:
     def inputs(self, seed=1):
         """(x, condition) for `check` and `check_layer`."""
         rng = np.random.default_rng(seed)
-        several = isinstance(self.x, list)
+        several = isinstance(self.x, list) and not all(isinstance(part, int) for part in self.x)
         found = [self.draw(part, rng) for part in (self.x if several else [self.x])]
         condition = None if self.condition is None else rng.standard_normal(self.condition)
         return tuple(found) if several else found[0], condition
 
     def draw(self, x, rng):
         """The array, or random levels or numbers of that shape; these keep away from ReLU's kink at 0."""
-        if not isinstance(x, tuple):
+        if not isinstance(x, (tuple, list)):
             return np.asarray(x)
         if self.levels:
             return rng.integers(0, self.levels, x)
@@ -49,26 +49,35 @@ class Case:
 
 
 def own_cases(path):
-    """The cases of a Python file: those that its function `cases` returns, as tuples (title, layer, x or its shape).
+    """The cases of a Python file: those that its function `cases` returns.
 
         def cases():
-            return [("SquaredReLU", SquaredReLU(), (2, 3, 4, 5))]
+            return [("SquaredReLU", SquaredReLU(), (2, 3, 4, 5)),
+                    Case("a model", MyModel(levels=17), (2, 5, 6, 1), levels=17)]
 
-    Raises ValueError if the file isn't there, can't be imported, or has no such function.
+    Each is a Case, or a tuple (title, layer, x or its shape, and for a model the levels of its images). Raises
+    ValueError if the file isn't there, can't be imported, or offers none.
     """
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected a Python file with a function cases()")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None:
+    if path.suffix != ".py":
         raise ValueError(f"{path}: expected the name of a Python file, ending in .py")
-    module = importlib.util.module_from_spec(spec)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, "cases", None)):
-        raise ValueError(f"{path}: has no function cases(); expected one that returns a list of "
-                         "(title, layer, x or the shape of x)")
-    return [case if isinstance(case, Case) else Case(*case) for case in module.cases()]
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "cases", None)):
+            raise TypeError("it has no function cases() that returns a list of (title, layer, x or its shape)")
+        found = [case if isinstance(case, Case) else Case(*case) for case in module.cases()]
+    except Exception as error:
+        raise ValueError(f"{path}: can't be used: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    if not found:
+        raise ValueError(f"{path}: its function cases() returned no cases")
+    return found
 
 
 def cases():
@@ -78,6 +87,7 @@ def cases():
 
 
 def layer_cases(rng):
+    """One idea each."""
     conv, linear, relu, norm = layers.MaskedConv2d, layers.Linear, layers.ReLU, layers.LayerNorm
     down, up, quantizer = layers.Conv2d, layers.ConvTranspose2d, layers.VectorQuantizer
     shifted, sequence, row = layers.ShiftedConv2d, layers.SequenceRecurrence, layers.RowRecurrence
@@ -118,6 +128,7 @@ def layer_cases(rng):
 
 
 def combined_cases(rng):
+    """Layers made of layers."""
     conv, linear, relu, block = layers.MaskedConv2d, layers.Linear, layers.ReLU, layers.GatedBlock
     body = layers.Chain(relu(), linear(6, 3, rng), relu(), conv(3, 3, 3, "B", rng=rng), relu(), linear(3, 6, rng))
     return [
@@ -137,6 +148,7 @@ def combined_cases(rng):
 
 
 def model_cases():
+    """PixelCNN and Gated PixelCNN: colours, codes, conditions."""
     small = dict(channels=6, blocks=2, first_kernel=5, kernel_size=3, head=(5,))
     gated = dict(channels=5, first_kernel=5, kernel_size=3, dilations=(1, 2), head=(4,))
     tutorial = dict(channels=4, first="plain", first_kernel=3, kernel_size=3, dilations=(1, 2), head=(),
@@ -147,7 +159,8 @@ def model_cases():
         Case("PixelCNN", pixelcnn(3, **small), (2, 5, 6, 1), 3),
         Case("PixelCNN, plain blocks", pixelcnn(block="plain", layer_norm=False, residual=False, **small),
              (2, 5, 6, 1), 2),
-        Case("PixelCNN, ordered colours", pixelcnn(4, image_channels=3, **{**small, "channels": 9}), (2, 4, 5, 3), 4),
+        Case("PixelCNN, ordered colours", pixelcnn(4, image_channels=3, **{**small, "channels": 12, "head": (9,)}),
+             (2, 4, 5, 3), 4),
         Case("PixelCNN, independent colours", pixelcnn(4, image_channels=3, ordered_colors=False, **small),
              (2, 4, 5, 3), 4),
         Case("PixelCNN on codes", pixelcnn(5, one_hot=True, **small), (2, 4, 5, 5)),
@@ -164,8 +177,9 @@ def model_cases():
 
 
 def recurrent_model_cases():
+    """The recurrent relatives."""
     lstm, two = dict(hidden=2, layers=1, first_kernel=3, head=(4,)), dict(hidden=2, layers=2, first_kernel=3, head=(4,))
-    colors = dict(image_channels=3, hidden=3, layers=1, first_kernel=3, head=(4,))
+    colors = dict(image_channels=3, hidden=3, layers=1, first_kernel=3, head=(6,))
     codes = dict(one_hot=True, residual=False, **lstm)
     grid = (2, 4, 5, 3)  # codes as vectors of 3 numbers
     return [
@@ -184,6 +198,7 @@ def recurrent_model_cases():
 
 
 def autoencoder_cases():
+    """VQ-VAE."""
     options = dict(levels=4, widths=(3, 6), residual_units=1, residual_channels=4, codes=5, code_channels=3)
     return [
         Case("VQVAE", models.VQVAE(learning="gradient", **options), (2, 8, 12, 1), 4),

@@ -4,96 +4,145 @@ import numpy as np
 
 from tinyar.backend import to_device, to_host
 from tinyar.gradcheck.differences import Call
-from tinyar.gradcheck.errors import broken
+from tinyar.gradcheck.errors import ContractError, broken, running
 from tinyar.layer import Layer
 from tinyar.models.autoregressive import AutoregressiveModel
 
+STEP, REPEAT, START, SEE, WRITE = (
+    ("a step computes what forward computes", "step must be the formula of layer(x) at one pixel, start must forget "
+     "everything, and memory must have the layer's own number type: dtype=self.dtype"),
+    ("a step may be repeated at a pixel, and the last x counts", "Write memory by position, as in "
+     "self.memory[:, row, col] = x; append, roll or pop nothing"),
+    ("start forgets everything", "In a second drawing something was left over from the first: make the memory anew in "
+     "start"),
+    ("see makes a pixel known", "Earlier pixels were seen after a step with another x: let see write x into the memory "
+     "that later steps read"),
+    ("nobody writes into x", "It belongs to the caller: make a new array instead of +=, *= or out="))
 
-def is_causal(call):
-    """Whether it has a step at every pixel: one input, and all in the tree draw pixel by pixel."""
+
+WHICH = "Of a model, check its layers one by one to find which it is"
+
+
+def draws(call):
+    """Whether images can be drawn through it pixel by pixel: one input, an image, and all in the tree have a step."""
     if len(call.inputs) > 1 or call.inputs[0].ndim != 4 or type(call.layer).step is Layer.step:
         return False
-    start(call, call.inputs[0].shape)
     try:
-        call.layer.step(call.inputs[0][:, 0, 0], (0, 0))
-    except TypeError as error:
+        first_step(Call(call.layer.replica(), *map(to_host, call.inputs), *map(to_host, call.condition)))
+    except ContractError as error:
         if "isn't causal" in str(error) or "row by row" in str(error):
             return False
         raise
     return True
 
 
+def first_step(call):
+    """The output of a step at the first pixel."""
+    x = call.inputs[0].astype(call.layer.dtype)
+    start(call, x.shape)
+    with running(call.layer, "step"):
+        return call.layer.step(x[:, 0, 0].copy(), (0, 0))
+
+
 def check_drawing(call, own_pixel=None):
     """Causality first, since a layer that looks ahead can't be drawn at all; then steps beside the whole."""
     if own_pixel is None:
         own_pixel = not isinstance(call.layer, AutoregressiveModel)
-    check_causality(call, own_pixel)
+    if not draws(call):
+        check_causality(call, True)
+        raise broken(call.layer, "images can be drawn", "a layer in it has no step",
+                     "Give it step, see and, if it remembers, start; or say causal=False")
+    reads_own_pixel = check_causality(call, own_pixel)
     height, width = call.inputs[0].shape[1:3]
-    check_steps(call, own_pixel, height, width)
-    check_steps(call, own_pixel, max(1, height - 1), width)  # nothing is left over from the drawing before
+    check_steps(call, height, width, ["right", "see"], STEP)
+    check_steps(call, height, width, ["right", "see"], START)
+    check_steps(call, max(1, height - 1), width, ["right", "see"], START)
+    check_steps(call, height, width, ["wrong", "right", "see"], REPEAT)
+    if not own_pixel or not reads_own_pixel:  # it may be the first layer, which is told pixels by see
+        check_steps(call, height, width, ["right", "unknown", "see"], SEE)
 
 
 def check_causality(call, own_pixel):
-    """Change x at one pixel of one image: outputs at earlier pixels stay equal, bit for bit."""
-    layer, x = call.layer, call.inputs[0]
-    before, saved = to_host(call()), to_host(x).copy()
+    """Change x at one pixel of one image: outputs at earlier pixels stay equal, bit for bit.
+
+    Returns whether any output depends on its own pixel.
+    """
+    layer, x, itself = call.layer, call.inputs[0], []
+    before, saved = to_host(call()).copy(), to_host(x).copy()  # y may be a view of x
+    if before.shape[:3] != x.shape[:3]:
+        raise broken(layer, "a causal layer has an output for every pixel", f"x has shape {x.shape}, y {before.shape}",
+                     "Pad with zeros, so that the size stays")
     order = np.arange(x.shape[1] * x.shape[2]).reshape(x.shape[1:3])
     for at in np.ndindex(order.shape):
         x[0, at[0], at[1]] += 1
         changed = (to_host(call()) != before).reshape(*before.shape[:3], -1).any(axis=3)
         x[...] = to_device(saved)
-        if changed[1:].any():
-            raise broken(layer, "images of a batch don't mix", f"pixel {at} of image 0 changes another image",
-                         "Sum over channels or pixels, never over the first axis")
         early = np.argwhere(changed[0] & (order < order[at]))
         if early.size:
             raise broken(layer, "nothing depends on a later pixel", f"x at {at} changes the output at "
                          f"{tuple(int(i) for i in early[0])}, which comes before it in raster order",
-                         "Look only at rows above, and at columns to the left in the own row")
-        if not own_pixel and changed[0][at] and not depends_on_earlier_colors_only(call, at, before):
-            raise broken(layer, "nothing depends on its own pixel", f"x at {at} changes the output there",
-                         "The first layer needs mask A; later ones may have mask B")
+                         f"Look only at rows above, and at columns to the left in the own row. {WHICH}")
+        if changed[0][at]:
+            itself.append(at)
+    if itself and not own_pixel:
+        for at in itself:
+            check_colors(call, at, before)
+    return bool(itself)
 
 
-def depends_on_earlier_colors_only(call, at, before):
+def check_colors(call, at, before):
     """Of a model whose colours are ordered: each colour of x changes the outputs of later colours alone."""
     model, x = call.layer, call.inputs[0]
-    if getattr(model, "colors", 1) == 1:
-        return False
-    for color in range(model.colors):
+    colors = getattr(model, "colors", 1)
+    if colors == 1:
+        raise broken(model, "nothing depends on its own pixel", f"x at {at} changes the output there",
+                     "The first layer needs mask A; later ones may have mask B")
+    for color in range(colors):
         saved = float(x[0, at[0], at[1], color])
         x[0, at[0], at[1], color] += 1
         after = to_host(call())
         x[0, at[0], at[1], color] = saved
-        if (after[0, at[0], at[1], :color + 1] != before[0, at[0], at[1], :color + 1]).any():
-            return False
-    return True
+        changed = [int(c) for c in range(color + 1)
+                   if (after[0, at[0], at[1], c] != before[0, at[0], at[1], c]).any()]
+        if changed:
+            raise broken(model, "a colour depends on earlier colours of its pixel alone", f"at pixel {at} colour "
+                         f"{color} of x changes the outputs of colour {changed[0]}",
+                         "Give every layer the model's colors (conv1x1 instead of Linear), and the first one mask A")
 
 
-def check_steps(call, own_pixel, height, width):
-    """Steps over the raster of images cut to this size, each made with a wrong pixel first, equal the whole."""
-    layer, x = call.layer, call.inputs[0][:, :height, :width]
+def check_steps(call, height, width, visits, rule):
+    """Steps over the raster of images cut to this size equal the whole; each pixel is visited in this way."""
+    layer, x = call.layer, call.inputs[0][:, :height, :width].copy()
     cut = Call(layer, to_host(x))
     cut.condition = [part[:, :height, :width] for part in call.condition]
     whole = to_host(cut())
-    wrong = to_host(x)[::-1] + 1
+    scale = max(float(np.abs(whole).max()), 1e-12)
     start(cut, x.shape)
     for at in np.ndindex(height, width):
-        expected, scale = whole[:, at[0], at[1]], max(float(np.abs(whole).max()), 1e-12)
-        right, other = x[:, at[0], at[1]], to_device(wrong[:, at[0], at[1]])
-        first = to_host(layer.step(other, at))  # a step may be repeated
-        if own_pixel or getattr(layer, "colors", 1) > 1:
-            first = to_host(layer.step(right, at))
-        layer.see(right, at)
-        if first.shape != expected.shape or not np.abs(first - expected).max() < 1e-9 * scale:
-            raise broken(layer, "a step computes what forward computes", f"at pixel {at} of {height} x {width} they "
-                         f"differ: shapes {first.shape} and {expected.shape}" if first.shape != expected.shape else
-                         f"at pixel {at} of {height} x {width} they differ by "
-                         f"{np.abs(first - expected).max() / scale:.1e}",
-                         "start forgets everything; step and see write by position, so that the last x at a pixel "
-                         "counts")
+        right = x[:, at[0], at[1]]
+        y, given = None, {"right": right.copy(), "see": right.copy(), "wrong": right[::-1] + 1}
+        given["unknown"] = given["wrong"].copy()
+        if getattr(layer, "colors", 1) > 1:  # the last step at a pixel knows all colours but the last
+            given["unknown"][:, :-1] = right[:, :-1]
+        for visit in visits:
+            with running(layer, "see" if visit == "see" else "step"):
+                step = layer.see(given["see"], at) if visit == "see" else layer.step(given[visit], at)
+            y = to_host(step).copy() if visit == "right" else y
+        if (to_host(given["right"]) != to_host(right)).any() or (to_host(given["see"]) != to_host(right)).any():
+            raise broken(layer, WRITE[0], f"step or see changed x at pixel {at}", WRITE[1])
+        compare(layer, y, whole[:, at[0], at[1]], scale, f"at pixel {at} of {height} x {width}", rule)
+
+
+def compare(layer, y, expected, scale, place, rule):
+    """Raise ContractError unless a step's output is that of the whole, to rounding."""
+    if y.shape != expected.shape:
+        raise broken(layer, rule[0], f"{place} the output has shape {y.shape}, expected {expected.shape}", rule[1])
+    error = np.abs(y - expected).max() / scale
+    if not error < 1e-9:
+        raise broken(layer, rule[0], f"{place} they differ by {error:.1e} of the largest number", rule[1])
 
 
 def start(call, shape):
     """Begin to draw images of this shape, told the condition where there is one."""
-    call.layer.start(*shape[:3], *call.condition)
+    with running(call.layer, "start"):
+        call.layer.start(*shape[:3], *call.condition)

@@ -1,5 +1,8 @@
 """What the checks raise."""
 
+import contextlib
+import traceback
+
 
 class ContractError(AssertionError):
     """A layer breaks a rule of the contract; the message says which, where, and what to do."""
@@ -12,3 +15,29 @@ class GradientError(ContractError):
 def broken(layer, rule, found, mend):
     """The ContractError for a rule: what was found, and what to do."""
     return ContractError(f"{type(layer).__name__} breaks the rule that {rule}: {found}. {mend}")
+
+
+@contextlib.contextmanager
+def running(layer, entrance):
+    """A context in which an error within an entrance of the layer becomes a ContractError that says where it arose.
+
+    RuntimeError goes through: by that a backward says that there is no cache.
+    """
+    try:
+        yield
+    except (ContractError, RuntimeError):
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise broken(layer, f"{entrance} runs", f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno}, in "
+                     f"{frame.name})", HINTS[entrance]) from error
+
+
+HINTS = {
+    "layer(x)": "Write __call__(self, x): the formula, for inference",
+    "forward": "Write forward(self, x): the formula, and self.cache = what backward reads",
+    "backward": "Write backward(self, dy, need_dx=True): begin with self.take_cache(), add into self.grads, return dx",
+    "start": "Write start(self, batch, height, width) if the layer remembers anything, and call super().start there",
+    "step": "Write step(self, x, at): the output (batch, channels) at the pixel at = (row, col)",
+    "see": "Write see(self, x, at): remember the input at a pixel, compute nothing",
+}

@@ -1,7 +1,7 @@
 """The layers, one idea a file; each keeps the contract of tinyar.layer."""
 
 from tinyar.conditions import Conditional
-from tinyar.layers.colors import ColorLinear
+from tinyar.layers.colors import ColorLinear, conv1x1  # noqa: F401  (a function, for readers' own layers)
 from tinyar.layers.combine import Chain, Residual, Sum
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence, DiagonalRecurrence

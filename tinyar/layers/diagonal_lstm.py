@@ -42,6 +42,7 @@ class DiagonalRecurrence(Recurrence):
         super().__init__(hidden, 2, rng)
 
     def scan(self, z):
+        """y, and what backward reads: see Recurrence."""
         batch, height, width, _ = z.shape
         kernels = by_gate(self.params["w"])  # (4, 2h, h)
         gates = skew(z, 4)  # (steps, 4, height, batch, h)
@@ -59,6 +60,7 @@ class DiagonalRecurrence(Recurrence):
         return unskew(states[1:, None, 1:]), gates, cells
 
     def scan_back(self, dy, gates, cells):
+        """The gradient by z, and by the states before the first step: see Recurrence."""
         steps, _, height, batch, hidden = gates.shape
         kernels = by_gate_transposed(self.params["w"])  # (4, h, 2h)
         dys, dz = skew(dy)[:, 0], xp.empty_like(gates)
@@ -76,6 +78,7 @@ class DiagonalRecurrence(Recurrence):
         return unskew(dz), dh[1:], dc  # behind its first pixel, what a row has left belongs to h0 and c0
 
     def neighbours(self, y):
+        """What every pixel reads: see Recurrence."""
         both = xp.zeros((*y.shape[:3], 2 * self.hidden), dtype=y.dtype)
         left, up = both[..., :self.hidden], both[..., self.hidden:]
         left[:, :, 0] = self.params["h0"]

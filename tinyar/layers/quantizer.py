@@ -156,14 +156,15 @@ class VectorQuantizer(Layer):
         return dy + self.beta * scale * difference.reshape(dy.shape) if need_dx else None
 
     def update(self):
+        """Move the running counts, and with them the codebook; not where no forward came before."""
+        any_forward = self.sums["counts"].sum() > 0
         counts = self.decay * self.state["counts"] + (1 - self.decay) * self.sums["counts"]
         moved = {"counts": counts}
         if self.learning == "ema":
             means = self.decay * self.state["means"] + (1 - self.decay) * self.sums["sums"]
-            total = counts.sum()
+            total = xp.where(any_forward, counts.sum(), 1)
             smoothed = (counts + self.eps) / (total + self.codes * self.eps) * total  # Laplace's rule; the sum stays
             moved |= {"means": means, "codebook": means / smoothed[:, None]}
-        any_forward = self.sums["counts"].sum() > 0
         for name, array in moved.items():  # in place, since replicas share the states
             self.state[name][...] = xp.where(any_forward, array, self.state[name])
         if self.seen is not None:

@@ -154,6 +154,7 @@ class SequenceRecurrence(Recurrence):
         self.truncate = truncate
 
     def scan(self, z):
+        """y, and what backward reads: see Recurrence."""
         batch, height, width, _ = z.shape
         steps, kernels = height * width, by_gate(self.params["w"])
         gates = z.reshape(batch, steps, 4, self.hidden).transpose(1, 2, 0, 3).astype(self.dtype, order="C")
@@ -168,6 +169,7 @@ class SequenceRecurrence(Recurrence):
         return y, gates, cells
 
     def scan_back(self, dy, gates, cells):
+        """The gradient by z, and by the states before the first step: see Recurrence."""
         steps, _, batch, hidden = gates.shape
         kernels = by_gate_transposed(self.params["w"])
         dys, dz = dy.reshape(batch, steps, hidden).swapaxes(0, 1), xp.empty_like(gates)
@@ -181,6 +183,7 @@ class SequenceRecurrence(Recurrence):
         return dz.transpose(2, 0, 1, 3).reshape(*dy.shape[:3], 4 * hidden), dh, dc
 
     def neighbours(self, y):
+        """What every pixel reads: see Recurrence."""
         before = xp.empty((len(y), y.shape[1] * y.shape[2], self.hidden), dtype=y.dtype)
         before[:, 0] = self.params["h0"]
         before[:, 1:] = y.reshape(before.shape)[:, :-1]

@@ -34,6 +34,7 @@ class RowRecurrence(Recurrence):
         self.kernel_size, self.half = int(kernel_size), kernel_size // 2
 
     def scan(self, z):
+        """y, and what backward reads: see Recurrence."""
         batch, height, width, _ = z.shape
         kernels = by_gate(self.params["w"])  # (4, k * h, h)
         gates = z.reshape(batch, height, width, 4, self.hidden).transpose(1, 3, 0, 2, 4).astype(self.dtype, order="C")
@@ -49,6 +50,7 @@ class RowRecurrence(Recurrence):
         return xp.ascontiguousarray(states[1:].swapaxes(0, 1)), gates, cells
 
     def scan_back(self, dy, gates, cells):
+        """The gradient by z, and by the states before the first step: see Recurrence."""
         height, _, batch, width, hidden = gates.shape
         kernels = by_gate_transposed(self.params["w"])  # (4, h, k * h)
         dz = xp.empty_like(gates)
@@ -66,6 +68,7 @@ class RowRecurrence(Recurrence):
         return dz.transpose(2, 0, 3, 1, 4).reshape(batch, height, width, 4 * hidden), dh, dc
 
     def neighbours(self, y):
+        """What every pixel reads: see Recurrence."""
         batch, height, width, _ = y.shape
         padded, above = self.padded_states(batch, height, width)
         above[:, 0] = self.params["h0"]

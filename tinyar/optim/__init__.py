@@ -1,4 +1,4 @@
-"""From gradients to better parameters: Adam, RMSProp, learning-rate schedules, gradient clipping, averaging of weights."""
+"""From gradients to better parameters: Adam, RMSProp, learning-rate schedules, gradient clipping, averaged weights."""
 
 from tinyar.optim.arrays import copy_arrays
 from tinyar.optim.average import WeightAverage

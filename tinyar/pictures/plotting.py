@@ -28,7 +28,7 @@ GAP = 128  # the grey between the images of a grid
 
 
 def with_own_settings(save):
-    """Decorator: draw by matplotlib's own settings, whatever a matplotlibrc says, so that files are what is promised."""
+    """Decorator: draw by matplotlib's own settings, whatever a matplotlibrc says; so files are what is promised."""
     @functools.wraps(save)
     def save_by_default(*arguments, **options):
         with matplotlib.style.context("default"):
@@ -67,7 +67,8 @@ def save_image(path, array, scale=None):
     """
     array = enlarge(array, scale)
     with atomic_write(checked_name(path, ".png")) as temporary:
-        Image.fromarray(np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))).save(temporary, format="PNG")
+        colored = np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+        Image.fromarray(colored).save(temporary, format="PNG")
 
 
 @with_own_settings

@@ -105,25 +105,28 @@ def read_text(archive, name):
     """A member that is text in JSON: (value, array of bytes)."""
     member = archive.members.get(name)
     if member is None or member.dtype != np.uint8 or len(member.shape) != 1 or member.shape[0] > TEXT_BYTES:
-        raise CheckpointError(f"{archive.path}: not a complete checkpoint of tinyar (truncated, damaged, or another kind "
-                              f"of file): expected a text {name!r} in it")
+        raise CheckpointError(f"{archive.path}: not a complete checkpoint of tinyar (truncated, damaged, or another "
+                              f"kind of file): expected a text {name!r} in it")
     array = archive.read(name)
     try:
         return json.loads(bytes(array)), array
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{archive.path}: not a complete checkpoint of tinyar (damaged): {name}: {error}") from error
+        raise CheckpointError(f"{archive.path}: not a complete checkpoint of tinyar (damaged): {name}: "
+                              f"{error}") from error
 
 
 def check_header(path, header):
     """Raise CheckpointError unless a header says what this tinyar reads, in the types that it expects."""
     if not isinstance(header, dict) or header.get("format") != "tinyar":
-        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar (another kind of file): header {header!r:.100}")
+        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar (another kind of file): "
+                              f"header {header!r:.100}")
     if header.get("version") not in (1, VERSION) or isinstance(header["version"], bool):
         raise CheckpointError(f"{path}: checkpoint of version {header.get('version')}, "
                               f"this tinyar reads versions 1 and {VERSION}")
     for key, kind in (("model", str), ("config", dict), ("state", dict)):
         if not isinstance(header.get(key), kind):
-            raise CheckpointError(f"{path}: header: expected a {kind.__name__} as {key!r}, got {header.get(key)!r:.100}")
+            raise CheckpointError(f"{path}: header: expected a {kind.__name__} as {key!r}, "
+                                  f"got {header.get(key)!r:.100}")
 
 
 def check_digest(path, room, arrays, digests):
@@ -184,7 +187,8 @@ def build(path, header, kind=None):
                                   "For a class of your own give it as well: checkpoint.load(path, YourModel)")
         kind = getattr(models, name)
     elif kind.__name__ != name:
-        raise CheckpointError(f"{path}: this checkpoint is of another model: expected a {kind.__name__}, found a {name}")
+        raise CheckpointError(f"{path}: this checkpoint is of another model: expected a {kind.__name__}, "
+                              f"found a {name}")
     try:
         return kind(**config)
     except (TypeError, ValueError) as error:

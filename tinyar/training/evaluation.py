@@ -14,8 +14,8 @@ def evaluate(model, images, threads=None):
     """The mean cost of images (N, height, width, channels) in model.unit (bits/dim): a Python float.
 
     A conditional model is told the labels and maps of a Split; of an array of images, or of a Split without labels,
-    tinyar.data.Split(images, maps=maps), it is told no class. Raises ValueError for images that don't fit, NonFiniteError
-    for weights that aren't finite.
+    tinyar.data.Split(images, maps=maps), it is told no class. Raises ValueError for images that don't fit,
+    NonFiniteError for weights that aren't finite.
     """
     pixels = getattr(images, "images", images)
     check_finite(model)

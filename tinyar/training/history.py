@@ -47,7 +47,7 @@ class History:
         return len(self.rows) - (self.best_epoch or 0)
 
     def check(self):
-        """Raise ValueError unless the rows are numbers or None under the names of COLUMNS, and the best is one of them."""
+        """Raise ValueError unless rows are numbers or None under the names of COLUMNS, and the best is one of them."""
         for row in self.rows:
             if tuple(row) != COLUMNS or not all(value is None or isinstance(value, (int, float))
                                                 for value in row.values()):

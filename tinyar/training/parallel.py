@@ -57,7 +57,7 @@ class Workers:
         """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
         images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None
-        for none; inputs, if given, are what the network sees in the images' place (`tinyar.training.scheduled_sampling`).
+        for none; inputs, if given, are what the network sees in the images' place (scheduled_sampling.py).
         """
         def work(replica, parts):
             replica.zero_grads()
@@ -108,7 +108,7 @@ def micro_batch_size(model, images, threads):
 
     A GPU has other limits: as many as its memory holds, a training batch in one piece.
     """
-    widest = max((param.shape[-1] for _, param, _ in model.parameters()), default=1)
+    widest = max((param.shape[-1] for _, param, _ in model.parameters() if param.ndim), default=1)
     map_bytes = images.shape[1] * images.shape[2] * widest * 4
     most = GPU_BYTES // map_bytes if on_gpu else CACHE_BYTES // (2 * map_bytes)
     least = max((LEAST_IMAGES[kind] for _, layer in model.layers() for kind in LEAST_IMAGES if isinstance(layer, kind)),
@@ -121,5 +121,6 @@ def checked_threads(threads):
     if threads is None:
         threads = default_threads()
     if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
-        raise ValueError(f"threads: expected a whole number of at least 1 (and at most {MOST_THREADS:,}), got {threads!r}")
+        raise ValueError(f"threads: expected a whole number of at least 1 (and at most {MOST_THREADS:,}), "
+                         f"got {threads!r}")
     return int(threads)

@@ -85,8 +85,9 @@ class Run:
         return None if inputs is batch else inputs
 
     def load(self, path):
-        """Take up the run saved at `path`. Raises CheckpointError, nothing changed, if it is of another model or options,
-        or damaged.
+        """Take up the run saved at `path`.
+
+        Raises CheckpointError, nothing changed, if it is of another model or other options, or damaged.
         """
         state = checkpoint.load_state(path, self.model)
         if "options" not in state:
@@ -184,7 +185,7 @@ class Run:
         self.tell()
 
     def tell(self):
-        """Write history.csv, and curve.png once an epoch is over. They may fail: a training doesn't end by a picture."""
+        """Write history.csv, and curve.png once an epoch is over. They may fail: no training ends by a picture."""
         if self.folder is None:
             return
         try:

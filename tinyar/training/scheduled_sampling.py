@@ -92,7 +92,8 @@ class ScheduledSampling:
         given = [] if condition is None else [to_device(condition)]
         if not self.sequential:
             mixed = images.copy()
-            model.likelihood.draw(model(to_device(images), *given), mixed, np.broadcast_to(true, images.shape), uniforms)
+            outputs = model(to_device(images), *given)
+            model.likelihood.draw(outputs, mixed, np.broadcast_to(true, images.shape), uniforms)
             return mixed
         mixed = images.copy()
         model.start(*images.shape[:3], *given)

@@ -1,0 +1,1024 @@
+"""The whole contract of a layer: every case of the library keeps it, and each rule, broken on purpose, is noticed."""
+
+import collections
+import copy
+import functools
+import re
+import threading
+
+import numpy as np
+import pytest
+
+from tinyar import gradcheck, layers
+from tinyar.backend import on_gpu, to_device, to_host, xp
+from tinyar.gradcheck import ContractError, GradientError, check_layer
+from tinyar.gradcheck.differences import Call, random_like
+from tinyar.gradcheck.drawing import draws
+from tinyar.layer import Layer, Pointwise
+from tinyar.layers import Chain, ColorLinear, Conv2d, Linear, MaskedConv2d, ReLU, Sum
+from tinyar.models import PixelCNN
+from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
+
+CASES = gradcheck.cases()
+EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=[case.title for case in CASES])
+IMAGES = np.random.default_rng(0).standard_normal((2, 4, 5, 3))
+LEVELS = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 1))
+COLORS = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 3))
+
+
+# -- every case --------------------------------------------------------------------------------------------------------
+
+
+def copies(arrays):
+    return {name: to_host(array).copy() for name, array in arrays}
+
+
+def float64_call(case):
+    """A copy of the layer in float64, its parameters moved away from 0, beside its inputs."""
+    return Call(gradcheck.shake(copy.deepcopy(case.layer).astype(xp.float64)), *case.inputs())
+
+
+@EVERY_CASE
+def test_every_case_keeps_the_contract(case):
+    x, condition = case.inputs(seed=2)
+    before, x_before = copies(case.layer.arrays()), [np.array(part) for part in (x if isinstance(x, tuple) else (x,))]
+    comparisons = check_layer(case.layer, x, condition=condition, entries=5, seed=1)
+    assert max(comparison.relative_error for comparison in comparisons) < 1e-6
+    assert {name for name, _, _ in case.layer.parameters()} <= {comparison.name for comparison in comparisons}
+    # the layer itself isn't touched
+    for name, array in case.layer.arrays():
+        assert array.dtype == xp.float32
+        np.testing.assert_array_equal(to_host(array), before[name])
+    assert all(part.cache is None for _, part in case.layer.layers())
+    assert not any(grad.any() for _, _, grad in case.layer.parameters())
+    for part, same in zip(x if isinstance(x, tuple) else (x,), x_before):
+        np.testing.assert_array_equal(part, same)
+
+
+def test_all_is_drawn_that_can_be():
+    drawn = {case.title for case in CASES if draws(float64_call(case))}
+    not_drawn = (layers.Reshape, layers.VectorQuantizer, Conv2d, layers.ConvTranspose2d, layers.GatedBlock)
+    for case in CASES:
+        pixel_by_pixel = not isinstance(case.layer, not_drawn) and case.title not in ("ShiftedConv2d 2x3", "PlainFirst")
+        assert (case.title in drawn) == (pixel_by_pixel and "VQVAE" not in case.title), case.title
+
+
+@EVERY_CASE
+@pytest.mark.parametrize("need_dx", [True, False])
+def test_a_second_backward_doubles_every_gradient(case, need_dx):
+    call, found = float64_call(case), []
+    call.layer.zero_grads()
+    for _ in range(2):
+        call.backward(random_like(call.forward(), np.random.default_rng(0)), need_dx=need_dx)
+        found.append(copies((name, grad) for name, _, grad in call.layer.parameters()))
+    once, twice = found
+    for name, grad in once.items():
+        np.testing.assert_allclose(twice[name], 2 * grad, rtol=1e-9, atol=1e-9 * abs(grad).max())
+    assert any(grad.any() for grad in once.values()) or not once
+
+
+def assigning(kind):
+    """The same layer with `=` for `+=` in its backward: what gradients there were before are lost."""
+    def backward(self, *dy, **options):
+        for grad in self.grads.values():
+            grad[...] = 0
+        return kind.backward(self, *dy, **options)
+    return type(kind.__name__, (kind,), {"backward": backward})
+
+
+@EVERY_CASE
+def test_an_assignment_for_a_sum_is_noticed_in_every_layer(case):
+    """In one layer of each kind in the tree."""
+    x, condition = case.inputs()
+    for kind, path in {type(part): path for path, part in case.layer.layers() if part.params}.items():
+        layer = copy.deepcopy(case.layer)
+        part = dict(layer.layers())[path]
+        part.__class__ = assigning(kind)
+        names = "|".join(re.escape(f"{path}.{name}".strip(".")) for name in part.params)
+        with pytest.raises(ContractError, match=f"gradients add up: .* does not double the gradient of ({names})"):
+            check_layer(layer, x, condition=condition, entries=2)
+
+
+# -- right layers, of which some are broken below ----------------------------------------------------------------------
+
+
+class Scale(Pointwise):
+    """y = w x, channel by channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_param("w", np.array([1.0, -2.0, 0.5]))
+
+    def __call__(self, x):
+        return x * self.params["w"]
+
+    def forward(self, x):
+        self.cache = x
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        self.grads["w"] += (x * dy).reshape(-1, 3).sum(axis=0)
+        return dy * self.params["w"] if need_dx else None
+
+
+class Above(Layer):
+    """y at a pixel is x of the pixel above."""
+
+    def __call__(self, x):
+        y = xp.zeros_like(x)
+        y[:, 1:] = x[:, :-1]
+        return y
+
+    def forward(self, x):
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        if not need_dx:
+            return None
+        dx = xp.zeros_like(dy)
+        dx[:, :-1] = dy[:, 1:]
+        return dx
+
+    def start(self, batch, height, width):
+        self.rows = xp.zeros((batch, 2, width, 3), dtype=self.dtype)
+
+    def step(self, x, at):
+        self.see(x, at)
+        return self.rows[:, 1 - at[0] % 2, at[1]].copy()
+
+    def see(self, x, at):
+        self.rows[:, at[0] % 2, at[1]] = x
+
+
+class Around(Layer):
+    """A child, wherever `child` finds it."""
+
+    def __call__(self, x):
+        return self.child()(x)
+
+    def forward(self, x):
+        return self.child().forward(x)
+
+    def backward(self, dy, need_dx=True):
+        return self.child().backward(dy, need_dx)
+
+
+class Tanh(Pointwise):
+    def __call__(self, x):
+        return xp.tanh(x)
+
+    def forward(self, x):
+        self.cache = self(x)
+        return self.cache
+
+    def backward(self, dy, need_dx=True):
+        y = self.take_cache()
+        return dy * (1 - y * y) if need_dx else None
+
+
+class LeakyReLU(Pointwise):
+    """Its kink is known by `sides`."""
+
+    def __call__(self, x):
+        return xp.where(x > 0, x, 0.1 * x)
+
+    def forward(self, x):
+        self.cache = x
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        return xp.where(x > 0, dy, 0.1 * dy) if need_dx else None
+
+    def sides(self):
+        return self.cache > 0
+
+
+class Network(AutoregressiveModel):
+    """A model of images around the layers that `make` makes."""
+
+    def __init__(self, make, colors=1):
+        super().__init__(softmax_over(3, False), colors, True)
+        self.net = Chain(*make())
+
+
+def layer_name(value):
+    """For the names of tests."""
+    return type(value).__name__ if isinstance(value, Layer) else None
+
+
+def masked(inputs, outputs, mask, colors=1, size=3):
+    return MaskedConv2d(inputs, outputs, size, mask, colors, np.random.default_rng(0))
+
+
+# -- right layers pass -------------------------------------------------------------------------------------------------
+
+
+class WithConstants(Scale):
+    """An array that is no parameter, a generator, a function, and lists without layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = to_device(np.arange(3), dtype=xp.float32)
+        self.state["shift"] = xp.ones(3, dtype=xp.float32)
+        self.rng = np.random.default_rng(0)
+        self.half = lambda x: 0.5 * x
+        self.sizes, self.names, self.options = (3, 4), [["a"], ["b"]], {"kind": ReLU, "size": 3}
+
+    def __call__(self, x):
+        return self.half(super().__call__(x)) + self.table + self.state["shift"]
+
+    def backward(self, dy, need_dx=True):
+        return super().backward(self.half(dy), need_dx)
+
+
+class WithTuple(Around):
+    def __init__(self):
+        super().__init__()
+        self.pair = (Chain(Scale(), Tanh()), "a text")
+
+    def child(self):
+        return self.pair[0]
+
+
+class WithLaterList(WithTuple):
+    def __init__(self):
+        super().__init__()
+        self.pair = []
+        self.pair.append(Scale())
+
+
+class MeanOfImage(Layer):
+    """y (batch, channels), and a dx that can't be written into."""
+
+    def __call__(self, x):
+        return x.mean(axis=(1, 2))
+
+    def forward(self, x):
+        self.cache = x.shape
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        shape = self.take_cache()
+        return xp.broadcast_to(dy[:, None, None] / (shape[1] * shape[2]), shape) if need_dx else None
+
+
+class Unchanged(Pointwise):
+    """y is x itself, not a copy, and dx is dy."""
+
+    def __call__(self, x):
+        return x
+
+    def forward(self, x):
+        return x
+
+    def backward(self, dy, need_dx=True):
+        return dy if need_dx else None
+
+
+class Pair(Layer):
+    """Two inputs, two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Scale(), Scale()
+
+    def __call__(self, u, v):
+        return self.first(u), self.second(v)
+
+    def forward(self, u, v):
+        return self.first.forward(u), self.second.forward(v)
+
+    def backward(self, dfirst, dsecond, need_dx=True):
+        return self.first.backward(dfirst, need_dx), self.second.backward(dsecond, need_dx)
+
+
+@pytest.mark.parametrize("layer, x", [
+    (Scale(), IMAGES), (Above(), IMAGES), (Tanh(), IMAGES), (LeakyReLU(), IMAGES),
+    (Network(lambda: [masked(1, 3, "A")]), LEVELS),
+    (Network(lambda: [masked(3, 6, "A", 3), masked(6, 9, "B", 3)], 3), COLORS),
+    (WithConstants(), IMAGES), (WithTuple(), IMAGES), (WithLaterList(), IMAGES), (MeanOfImage(), IMAGES),
+    (Unchanged(), IMAGES), (Chain(Scale(), Unchanged(), Scale()), IMAGES), (Pair(), (IMAGES, IMAGES[::-1])),
+    (masked(3, 4, "A"), IMAGES[:, :1, :1]),  # one pixel
+    (masked(3, 4, "B"), IMAGES[:, :1]), (masked(3, 4, "A", size=7), IMAGES[:, :, :1]),  # one row, one column
+    (Scale(), IMAGES[:, 0, 0]), (Scale(), COLORS), (Scale(), COLORS.astype(np.uint8)), (Scale(), IMAGES.tolist()),
+    (Sum(Above(), Scale()), IMAGES), (Chain(), IMAGES), (Chain(Conv2d(3, 2, 3, 1, 1), MeanOfImage()), IMAGES),
+], ids=layer_name)
+def test_a_right_layer_passes(layer, x):
+    assert max(comparison.relative_error for comparison in check_layer(layer, x)) < 1e-6
+
+
+@pytest.mark.parametrize("own_pixel, mask", [(True, "B"), (False, "A"), (None, "B")])
+def test_a_layer_may_read_its_own_pixel_unless_told_otherwise(own_pixel, mask):
+    check_layer(masked(3, 4, mask), IMAGES, own_pixel=own_pixel)
+
+
+def test_causality_is_checked_only_where_it_is_meant():
+    check_layer(Conv2d(3, 3, 3, 1, 1), IMAGES)
+    with pytest.raises(ContractError, match="nothing depends on a later pixel"):
+        check_layer(Conv2d(3, 3, 3, 1, 1), IMAGES, causal=True)
+    check_layer(WrongStep(), IMAGES, causal=False)
+
+
+# -- each rule, broken -------------------------------------------------------------------------------------------------
+
+
+class NextPixel(Above):
+    """y at a pixel is x of the next pixel in its row."""
+
+    def __call__(self, x):
+        y = xp.zeros_like(x)
+        y[:, :, :-1] = x[:, :, 1:]
+        return y
+
+    def backward(self, dy, need_dx=True):
+        dx = xp.zeros_like(dy)
+        dx[:, :, 1:] = dy[:, :, :-1]
+        return dx if need_dx else None
+
+
+class WrongStep(Scale):
+    def step(self, x, at):
+        return 2 * self(x)
+
+
+class StepOfOneImage(Scale):
+    def step(self, x, at):
+        return self(x)[:1]
+
+
+class Appends(Layer):
+    """The sum of the row so far."""
+
+    def __call__(self, x):
+        return x.cumsum(axis=2)
+
+    def forward(self, x):
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        return dy[:, :, ::-1].cumsum(axis=2)[:, :, ::-1] if need_dx else None
+
+    def start(self, batch, height, width):
+        self.row = []
+
+    def step(self, x, at):
+        if at[1] == 0:
+            self.row = []
+        self.row.append(x)
+        return sum(self.row)
+
+    def see(self, x, at):
+        """Known by the step already."""
+
+
+class Rolls(Above):
+    """A queue of the last row's pixels: each step takes one out and puts one in."""
+
+    def start(self, batch, height, width):
+        self.queue = xp.zeros((batch, width, 3), dtype=self.dtype)
+
+    def step(self, x, at):
+        y = self.queue[:, 0].copy()
+        self.queue = xp.concatenate([self.queue[:, 1:], x[:, None]], axis=1)
+        return y
+
+    def see(self, x, at):
+        self.queue[:, -1] = x
+
+
+class KeepsOldRows(Above):
+    rows = None
+
+    def start(self, batch, height, width):
+        if self.rows is None or self.rows.shape != (batch, 2, width, 3):
+            super().start(batch, height, width)
+
+
+class NoNeedDx(Scale):
+    def backward(self, dy):
+        return super().backward(dy)
+
+
+class IgnoresNeedDx(Scale):
+    def backward(self, dy, need_dx=True):
+        return super().backward(dy)
+
+
+class LeavesTooEarly(Scale):
+    def backward(self, dy, need_dx=True):
+        if not need_dx:
+            self.take_cache()
+            return None
+        return super().backward(dy)
+
+
+class Assigns(Scale):
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        self.grads["w"] = (x * dy).reshape(-1, 3).sum(axis=0)
+        return dy * self.params["w"] if need_dx else None
+
+
+class WritesX(Scale):
+    def forward(self, x):
+        self.cache = x.copy()
+        x *= self.params["w"]
+        return x
+
+
+class WritesXInInference(Scale):
+    def __call__(self, x):
+        x *= self.params["w"]
+        return x
+
+    def forward(self, x):
+        self.cache = x.copy()
+        return x * self.params["w"]
+
+
+class WritesXInBackward(Scale):
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        x *= dy
+        self.grads["w"] += x.reshape(-1, 3).sum(axis=0)
+        return dy * self.params["w"] if need_dx else None
+
+
+class WritesDy(Scale):
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        self.grads["w"] += (x * dy).reshape(-1, 3).sum(axis=0)
+        dy *= self.params["w"]
+        return dy if need_dx else None
+
+
+class HidesInDict(Around):
+    def __init__(self):
+        super().__init__()
+        self.parts = {}
+        self.parts["scale"] = Scale()
+
+    def child(self):
+        return self.parts["scale"]
+
+
+class HidesInNestedList(Around):
+    def __init__(self):
+        super().__init__()
+        self.parts = []
+        self.parts.append([Scale()])
+
+    def child(self):
+        return self.parts[0][0]
+
+
+class Holder:
+    def __init__(self, content):
+        self.content = content
+
+
+class HidesInObject(Around):
+    def __init__(self):
+        super().__init__()
+        self.holder = Holder([Scale()])
+
+    def child(self):
+        return self.holder.content[0]
+
+
+class StandsTwice(Around):
+    def __init__(self):
+        super().__init__()
+        self.one = self.other = Scale()
+
+    def child(self):
+        return self.one
+
+
+class NoGradient(Scale):
+    def __init__(self):
+        super().__init__()
+        self.params["v"] = xp.ones(3, dtype=xp.float32)
+
+
+class CacheOfTheClass(Scale):
+    kept = None
+
+    def forward(self, x):
+        CacheOfTheClass.kept = x
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        self.cache, CacheOfTheClass.kept = CacheOfTheClass.kept, None
+        return super().backward(dy, need_dx)
+
+
+class CacheInList(Scale):
+    def __init__(self):
+        super().__init__()
+        self.kept = [None]
+
+    def forward(self, x):
+        self.kept[0] = x
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        self.cache, self.kept[0] = self.kept[0], None
+        return super().backward(dy, need_dx)
+
+
+class LeavesCache(Scale):
+    def backward(self, dy, need_dx=True):
+        x = self.cache
+        self.grads["w"] += (x * dy).reshape(-1, 3).sum(axis=0)
+        return dy * self.params["w"] if need_dx else None
+
+
+class CopiesParams(Scale):
+    def replica(self):
+        return super().replica().astype(self.dtype)
+
+
+class SharesGrads(Scale):
+    def replica(self):
+        twin = super().replica()
+        twin.grads = self.grads
+        return twin
+
+
+class SharesChild(Chain):
+    def replica(self):
+        twin = super().replica()
+        twin.links = self.links
+        return twin
+
+
+class KeepsInInference(Scale):
+    def __call__(self, x):
+        self.cache = x
+        return x * self.params["w"]
+
+
+class OtherForward(Scale):
+    def forward(self, x):
+        self.cache = x
+        return self(x) + 1e-3
+
+
+class Float64(Scale):
+    def __call__(self, x):
+        return super().__call__(x) * np.sqrt(2.0)
+
+    def backward(self, dy, need_dx=True):
+        return super().backward(dy * np.sqrt(2.0), need_dx)
+
+
+class MixesImages(Scale):
+    """Takes the mean of the batch away."""
+
+    def forward(self, x):
+        self.cache = x - x.mean(axis=0)
+        return self(x)
+
+    def __call__(self, x):
+        return super().__call__(x - x.mean(axis=0))
+
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return dx - dx.mean(axis=0) if need_dx else None
+
+
+class WrongDx(Scale):
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return 1.0001 * dx if need_dx else None
+
+
+class WrongInOnePlace(Linear):
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        self.grads["w"][1, 2] *= 1.001
+        return dx
+
+
+class ForgetsBias(Linear):
+    def backward(self, dy, need_dx=True):
+        before = self.grads["b"].copy()
+        dx = super().backward(dy, need_dx)
+        self.grads["b"][...] = before
+        return dx
+
+
+class WrongShape(Scale):
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        self.grads["w"] = (x * dy).sum(axis=0)  # one gradient for each pixel
+        return dy * self.params["w"] if need_dx else None
+
+
+class WrongShapeOfDx(Scale):
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return dx.sum(axis=3) if need_dx else None
+
+
+class SendsBack(ColorLinear):
+    """Sends gradients to colours that it hasn't read."""
+
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return dx + 0.01 * dy if need_dx else None
+
+
+class KeepsRowsOfSameSize(Above):
+    size = None
+
+    def start(self, batch, height, width):
+        if self.size != (batch, height, width):
+            super().start(batch, height, width)
+        self.size = batch, height, width
+
+
+class Blind(Above):
+    """Only steps write its memory."""
+
+    def step(self, x, at):
+        super().see(x, at)
+        return super().step(x, at)
+
+    def see(self, x, at):
+        """Forgotten."""
+
+
+class Widen(Pointwise):
+    """Three channels of one."""
+
+    def __call__(self, x):
+        return xp.concatenate([x, x, x], axis=-1)
+
+    def forward(self, x):
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        return dy.sum(axis=-1, keepdims=True) if need_dx else None
+
+
+class WritesXInStep(Scale):
+    def step(self, x, at):
+        x *= self.params["w"]
+        return x
+
+
+class NoStep(Scale):
+    step = Layer.step
+
+
+class AssignsWithoutDx(Scale):
+    def backward(self, dy, need_dx=True):
+        if not need_dx:
+            self.grads["w"][...] = 0
+        return super().backward(dy, need_dx)
+
+
+class WritesDyWithoutDx(Scale):
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        if not need_dx:
+            dy *= 2
+        return dx
+
+
+class MasksWeights(Scale):
+    def __init__(self):
+        super().__init__()
+        self.mask = to_device(np.array([1, 0, 1]), dtype=xp.float32)
+
+    def __call__(self, x):
+        self.params["w"] *= self.mask
+        return super().__call__(x)
+
+    def backward(self, dy, need_dx=True):
+        return super().backward(dy * self.mask, need_dx)
+
+
+class MovesState(Scale):
+    def __init__(self):
+        super().__init__()
+        self.state["mean"] = xp.zeros(3, dtype=xp.float32)
+
+    def forward(self, x):
+        self.state["mean"] *= 0.9
+        self.state["mean"] += 0.1 * x.mean(axis=(0, 1, 2))
+        return super().forward(x)
+
+
+class WithSums(Scale):
+    def __init__(self):
+        super().__init__()
+        self.sums["total"] = xp.zeros(3, dtype=xp.float32)
+
+    def forward(self, x):
+        self.sums["total"] += x.sum(axis=(0, 1, 2))
+        return super().forward(x)
+
+
+class SumsInInference(WithSums):
+    def __call__(self, x):
+        self.sums["total"] += x.sum(axis=(0, 1, 2))
+        return super().__call__(x)
+
+
+class SharesSums(WithSums):
+    def replica(self):
+        twin = super().replica()
+        twin.sums = self.sums
+        return twin
+
+
+class Slots:
+    __slots__ = ["content"]
+
+    def __init__(self, content):
+        self.content = content
+
+
+WAYS = [lambda layer: collections.deque([layer]), lambda layer: lambda x: layer(x), lambda layer: layer.forward,
+        lambda layer: functools.partial(layer), lambda layer: frozenset([layer]), Slots]
+
+
+class Hides(Scale):
+    """A second layer, which is used somewhere."""
+
+    def __init__(self, way):
+        super().__init__()
+        hidden = way(Scale())
+        vars(self)["hidden"] = hidden  # a frozenset can't be set
+
+
+class HidesInClass(Scale):
+    scale = Scale()
+
+
+class NoInit(Scale):
+    def __init__(self):
+        self.size = 3
+
+
+class TanhLeavesCache(Tanh):
+    def backward(self, dy, need_dx=True):
+        return dy * (1 - self.cache ** 2) if need_dx else None
+
+
+class TanhInList(Tanh):
+    def __init__(self):
+        super().__init__()
+        self.kept = [None]
+
+    def forward(self, x):
+        self.kept[0] = self(x)
+        return self.kept[0]
+
+    def backward(self, dy, need_dx=True):
+        return dy * (1 - self.kept[0] ** 2) if need_dx else None
+
+
+class Float64InInference(Scale):
+    def __call__(self, x):
+        return super().__call__(x) * np.float64(1.0)
+
+    def forward(self, x):
+        self.cache = x
+        return x * self.params["w"]
+
+
+class Float64InBackward(Scale):
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return dx * np.float64(1.0) if need_dx else None
+
+
+class SumOfTwo(Layer):
+    """Two inputs, one output."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Scale(), Scale()
+
+    def __call__(self, u, v):
+        return self.first(u) + self.second(v)
+
+    def forward(self, u, v):
+        return self.first.forward(u) + self.second.forward(v)
+
+    def backward(self, dy, need_dx=True):
+        return self.first.backward(dy, need_dx), self.second.backward(dy, need_dx)
+
+
+class Backwards(NextPixel):
+    """Turns each row round, as a view of x."""
+
+    def __call__(self, x):
+        return x[:, :, ::-1]
+
+    def backward(self, dy, need_dx=True):
+        return dy[:, :, ::-1] if need_dx else None
+
+
+MASK = "The first layer needs mask A; later ones may have mask B"
+REPEATED = "a step may be repeated at a pixel, and the last x counts"
+BY_POSITION = "Write memory by position, .* append, roll or pop nothing"
+FORGETS = "start forgets everything: at pixel .* In a second drawing something was left over from the first"
+SEEN = "see makes a pixel known: .* let see write x into the memory that later steps read"
+STAY = "parameters and states stay during a batch: forward or backward changed"
+UNTOUCHED = "Both may belong to others: make a new array instead of"
+IN_A_LIST = "Make it an attribute of its own, or put it into a flat list"
+FLOATS = r"float32 parameters compute in float32: .* float64. Use Python floats \(2 \*\* 0.5\)"
+STEPS = "a step computes what forward computes"
+
+
+@pytest.mark.parametrize("layer, x, message", [
+    # causality
+    (NextPixel(), IMAGES, r"nothing depends on a later pixel: x at \(0, 1\) changes the output at \(0, 0\), .*"
+                          "Look only at rows above, and at columns to the left in the own row"),
+    (Chain(Scale(), NextPixel()), IMAGES, "nothing depends on a later pixel"),
+    (Backwards(), IMAGES, "nothing depends on a later pixel"),
+    (Network(lambda: [masked(1, 3, "A"), NextPixel(), NextPixel()]), LEVELS, "nothing depends on a later pixel"),
+    (Network(lambda: [masked(1, 3, "B")]), LEVELS,
+     rf"nothing depends on its own pixel: x at \(0, 0\) changes the output there. {MASK}"),
+    (Network(lambda: [Sum(masked(1, 3, "A"), Linear(1, 3))]), LEVELS, "nothing depends on its own pixel"),
+    (Network(lambda: [masked(3, 6, "A", 3), Linear(6, 9)], 3), COLORS,
+     r"a colour depends on earlier colours of its pixel alone: at pixel \(0, 0\) colour 0 of x changes the outputs of "
+     "colour 0. Give every layer the model's colors"),
+    (Network(lambda: [masked(3, 6, "B", 3), masked(6, 9, "B", 3)], 3), COLORS,
+     "a colour depends on earlier colours of its pixel alone"),
+    # drawing
+    (WrongStep(), IMAGES, rf"{STEPS}: at pixel \(0, 0\) of 4 x 5 they differ by \d"),
+    (StepOfOneImage(), IMAGES, rf"{STEPS}: at pixel \(0, 0\) .*shape.* \(1, 3\).* \(2, 3\)"),
+    (Network(lambda: [masked(1, 3, "A"), WrongStep()]), LEVELS, STEPS),
+    (Appends(), IMAGES, rf"{REPEATED}: at pixel \(0, 1\) of 4 x 5 they differ .*{BY_POSITION}"),
+    (Rolls(), IMAGES, f"{REPEATED}: at pixel .* of 4 x 5 they differ .*{BY_POSITION}"),
+    (KeepsOldRows(), IMAGES, FORGETS),
+    (KeepsRowsOfSameSize(), IMAGES, FORGETS),
+    (Blind(), IMAGES, SEEN),
+    (Network(lambda: [Widen(), Scale(), Blind()]), LEVELS, SEEN),
+    (WritesXInStep(), IMAGES, r"nobody writes into x: step or see changed x at pixel \(0, 0\)"),
+    (Network(lambda: [masked(1, 3, "A"), NoStep()]), LEVELS, "images can be drawn: a layer in it has no step. Give"),
+    # need_dx
+    (NoNeedDx(), IMAGES, r"backward takes need_dx: .*TypeError .*Write def backward\(self, dy, need_dx=True\)"),
+    (IgnoresNeedDx(), IMAGES, "need_dx=False leaves dx out: backward returned a dx all the same. Return None then"),
+    (LeavesTooEarly(), IMAGES, "need_dx=False changes no gradient: the gradient of w differs. "
+                               "Add to self.grads before you ask for need_dx"),
+    # adding up, and what belongs to others
+    (Assigns(), IMAGES, r"gradients add up: .* the gradient of w. Write self.grads\[...\] \+= , not ="),
+    (Chain(Linear(3, 3), Assigns()), IMAGES, "gradients add up: .* the gradient of links.1.w"),
+    (AssignsWithoutDx(), IMAGES, r"gradients add up: a second backward\(dy, need_dx=False\) does not double"),
+    (WritesX(), IMAGES, f"nobody writes into x or dy: forward changed x. {UNTOUCHED}"),
+    (WritesXInInference(), IMAGES, rf"nobody writes into x or dy: layer\(x\) changed x. {UNTOUCHED}"),
+    (WritesXInBackward(), IMAGES, f"nobody writes into x or dy: backward changed x. {UNTOUCHED}"),
+    (WritesDy(), IMAGES, f"nobody writes into x or dy: backward changed dy. {UNTOUCHED}"),
+    (WritesDyWithoutDx(), IMAGES, f"nobody writes into x or dy: backward changed dy. {UNTOUCHED}"),
+    (MasksWeights(), IMAGES, f"{STAY} w. The optimizer moves params"),
+    (MovesState(), IMAGES, f"{STAY} mean. The optimizer moves params, update moves state by sums"),
+    (SumsInInference(), IMAGES, r"inference keeps nothing: layer\(x\) changed sums\[total\]"),
+    # the tree
+    (HidesInDict(), IMAGES, f"the tree is complete: attribute parts hides a Scale, .*{IN_A_LIST}"),
+    (HidesInNestedList(), IMAGES, f"the tree is complete: attribute parts hides a Scale, .*{IN_A_LIST}"),
+    (HidesInObject(), IMAGES, f"the tree is complete: attribute holder hides a Scale, .*{IN_A_LIST}"),
+    (Chain(Scale(), HidesInObject()), IMAGES, "attribute links.1.holder hides a Scale"),
+    *[(Hides(way), IMAGES, f"the tree is complete: attribute hidden hides a Scale, .*{IN_A_LIST}") for way in WAYS],
+    (HidesInClass(), IMAGES, "attribute scale hides a Scale"),
+    (StandsTwice(), IMAGES, "the tree is complete: one and other are one and the same layer. Give each place a"),
+    (Chain(*[Scale()] * 2), IMAGES, "the tree is complete: links.0 and links.1 are one and the same layer"),
+    (NoInit(), IMAGES, r"the tree is complete: NoInit.__init__ has made no params. Begin it with super\(\)._"),
+    (NoGradient(), IMAGES, "every parameter has a gradient of its shape: parameter v of NoGradient.*has none. "
+                           "Register it with add_param"),
+    # caches and replicas
+    (CacheOfTheClass(), IMAGES, "threads don't share caches: .* gradient of w. Keep what backward needs in self.cache"),
+    (CacheInList(), IMAGES, "threads don't share caches: .* gradient of w. Keep what backward needs in self.cache"),
+    (LeavesCache(), IMAGES, r"a backward uses up the cache of one forward: .*Begin backward with self.take_cache\(\)"),
+    (Chain(LeavesCache(), Scale()), IMAGES, "a backward uses up the cache of one forward: links.0 still has one"),
+    (TanhLeavesCache(), IMAGES, "a backward uses up the cache of one forward: TanhLeavesCache still has one"),
+    (TanhInList(), IMAGES, "threads don't share caches: a forward of a replica changes the gradient of input 0"),
+    (SharesSums(), IMAGES, "a replica has gradients and sums of its own: those of SharesSums are shared"),
+    (CopiesParams(), IMAGES, "a replica shares parameters and states: those of CopiesParams are copies"),
+    (SharesGrads(), IMAGES, "a replica has gradients .*of its own: those of SharesGrads are shared"),
+    (SharesChild(Scale()), IMAGES, "a replica has gradients .*of its own: those of links.0 are shared"),
+    # one formula, one number type, one image at a time
+    (KeepsInInference(), IMAGES, r"inference keeps nothing: after layer\(x\) there is a cache in it. Set self.ca"),
+    (Chain(Scale(), KeepsInInference()), IMAGES, r"inference keeps nothing: .* a cache in links.1"),
+    (OtherForward(), IMAGES, r"layer\(x\) and forward\(x\) are one formula: they differ by .* Let forward call"),
+    (Float64(), IMAGES, FLOATS),
+    (Chain(Scale(), Float64(), Scale()), IMAGES, FLOATS),
+    (Float64InInference(), IMAGES, r"float32 parameters compute in float32: layer\(x\) is float64"),
+    (Float64InBackward(), IMAGES, "float32 parameters compute in float32: dx of backward is float64"),
+    (Chain(MixesImages(), Conv2d(3, 2, 3, 1, 1)), IMAGES, "images of a batch don't mix"),
+    (MixesImages(), IMAGES, "images of a batch don't mix: .* Sum over channels or pixels, never over the first axis"),
+], ids=layer_name)
+def test_a_broken_rule_is_named(layer, x, message):
+    name = type(layer).__name__
+    with pytest.raises(ContractError, match=f"^{name} breaks the rule that .*{message}"):
+        check_layer(layer, x)
+
+
+@pytest.mark.parametrize("layer, message", [
+    (WrongDx(), r"WrongDx: the gradient of x is wrong, relative error 5.\de-05 \(allowed 1e-06\); worst at x\["),
+    (WrongInOnePlace(3, 4), r"gradient of w is wrong, .* worst at w\[1, 2\]: expected \S+ by .* got \S+ from backward"),
+    (Chain(Scale(), WrongInOnePlace(3, 4)), r"Chain: the gradient of links.1.w is wrong, .* worst at links.1.w\[1, 2"),
+    (ForgetsBias(3, 4), r"gradient of b is wrong, .* expected \S+ by finite differences, got 0 from backward"),
+    (WrongShape(), r"the gradient of w has shape \(4, 5, 3\), but w has shape \(3,\)"),
+    (WrongShapeOfDx(), r"the gradient of x has shape \(2, 4, 5\), but x has shape \(2, 4, 5, 3\)"),
+    (SendsBack(3, 3, 3), "SendsBack: the gradient of x is wrong"),
+    (Network(lambda: [masked(3, 6, "A", 3), SendsBack(6, 6, 3), masked(6, 9, "B", 3)], 3), "Network: .* is wrong"),
+], ids=layer_name)
+def test_a_wrong_gradient_is_named(layer, message):
+    with pytest.raises(GradientError, match=message):
+        check_layer(layer, COLORS if isinstance(layer, Network) else IMAGES)
+
+
+@pytest.mark.parametrize("hide", [
+    lambda layer: {"scale": layer}, lambda layer: [[layer]], lambda layer: (1, (layer,)), lambda layer: {layer},
+    lambda layer: [Scale(), {"other": layer}]])
+def test_a_container_that_hides_a_layer_is_refused_when_it_is_set(hide):
+    layer = Layer()
+    with pytest.raises(TypeError, match=r"Layer.parts: a (dict|list|tuple|set) hides the layers in it from the tree, "
+                                        "so they would not be trained; expected a layer, or a flat list or tuple"):
+        layer.parts = hide(Scale())
+    layer.parts = [Scale(), "a text", None, (3, 4)]
+    assert [name for name, _ in layer.children()] == ["parts.0"]
+
+
+def test_a_layer_of_two_inputs_and_one_output_passes():
+    check_layer(SumOfTwo(), (IMAGES, IMAGES[::-1]))
+
+
+class Unnamed(LeakyReLU):
+    sides = Layer.sides
+
+
+def test_a_kink_is_named_with_its_layer():
+    x = IMAGES.copy()
+    x[0, 1, 2, 1] = 0
+    with pytest.raises(GradientError, match="gradient of x is wrong.* does a number stand on a kink"):
+        check_layer(Unnamed(), x)
+    for layer, name in ((LeakyReLU(), "LeakyReLU"), (Chain(Unchanged(), LeakyReLU()), r"links.1 \(LeakyReLU\)")):
+        with pytest.raises(ValueError, match=f"a number in {name} stands on its kink, .* check at another x"):
+            check_layer(layer, x)
+    x[0, 1, 2, 1] = 1e-6  # beside it the step is shortened
+    check_layer(LeakyReLU(), x)
+
+
+def test_what_a_model_is_told_of_reaches_its_drawing():
+    class ForgetsCondition(PixelCNN):
+        def start(self, batch, height, width, condition=None):
+            super().start(batch, height, width)
+
+    small = dict(channels=4, blocks=1, first_kernel=3, kernel_size=3, head=(), classes=2)
+    case = gradcheck.Case("", PixelCNN(**small), (2, 4, 5, 1), 2, (2, 1, 1, 2))
+    x, condition = case.inputs()
+    check_layer(PixelCNN(**small), x, condition=condition, entries=5)
+    check_layer(PixelCNN(**small), x, entries=5)  # it may go without
+    with pytest.raises(ContractError, match=STEPS):
+        check_layer(ForgetsCondition(**small), x, condition=condition, entries=5)
+
+
+def test_what_can_t_be_checked_is_said():
+    layer = Scale()
+    layer.lock = threading.Lock()
+    with pytest.raises(TypeError, match="Scale: check_layer works on a copy, but an attribute of it can't be copied"):
+        check_layer(layer, IMAGES)
+    with pytest.raises(TypeError, match="check_layer: expected a layer, an instance of tinyar.layer.Layer, got"):
+        check_layer(Scale, IMAGES)
+
+
+@pytest.mark.skipif(on_gpu, reason="the same by any array library")
+def test_a_broken_layer_is_left_as_it_was():
+    for layer in (Assigns(), WritesX(), NoNeedDx(), WrongStep()):
+        x, before = IMAGES.copy(), copies(layer.arrays())
+        with pytest.raises(ContractError):
+            check_layer(layer, x)
+        np.testing.assert_array_equal(x, IMAGES)
+        assert layer.cache is None and copies(layer.arrays()).keys() == before.keys()
+        for name, array in layer.arrays():
+            np.testing.assert_array_equal(to_host(array), before[name])
+
+
+def test_a_single_image_is_refused_since_it_cannot_show_that_images_mix():
+    with pytest.raises(ValueError, match=r"expected a batch of at least 2, .* got shape \(1, 4, 5, 3\)"):
+        check_layer(Scale(), IMAGES[:1])
+
+
+class HandsOptionsOn(PixelCNN):
+    def __init__(self, reach=3, **options):
+        super().__init__(**options)
+
+
+def test_a_models_options_may_be_handed_on_by_name_but_not_by_place():
+    assert HandsOptionsOn(5, channels=4, blocks=0).config == {"reach": 5, "channels": 4, "blocks": 0}
+
+    class ByPlace(PixelCNN):
+        def __init__(self, *options):
+            super().__init__(*options)
+    with pytest.raises(TypeError, match=r"ByPlace.__init__: options need names"):
+        ByPlace(2)

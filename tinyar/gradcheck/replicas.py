@@ -1,0 +1,40 @@
+"""May a batch be shared out over threads? A replica shares parameters and states with its layer, and nothing else."""
+
+import numpy as np
+
+from tinyar.backend import to_host
+from tinyar.gradcheck.differences import Call, parts_of, random_like
+from tinyar.gradcheck.errors import broken
+from tinyar.gradcheck.twice import close, gradients_of
+
+
+def check_replica(call, seed):
+    """A replica shares parameters and states, and nothing else."""
+    layer, twin = call.layer, call.layer.replica()
+    for (path, mine), (_, theirs) in zip(layer.layers(), twin.layers()):
+        name = path or type(mine).__name__
+        for kind in ("params", "state"):
+            ours, others = getattr(mine, kind), getattr(theirs, kind)
+            if ours.keys() != others.keys() or any(ours[key] is not others[key] for key in ours):
+                raise broken(layer, "a replica shares parameters and states", f"those of {name} are copies",
+                             "Keep all of them in self.params or self.state")
+        if mine is theirs or any(getattr(mine, kind)[key] is getattr(theirs, kind)[key]
+                                 for kind in ("grads", "sums") for key in getattr(mine, kind)):
+            raise broken(layer, "a replica has gradients and sums of its own", f"those of {name} are shared",
+                         "Make children in __init__; a replica of your own begins with super().replica()")
+    other = Call(twin, tuple(part[::-1] for part in map(to_host, call.inputs)) if len(call.inputs) > 1
+                 else to_host(call.inputs[0])[::-1], *[to_host(part)[::-1] for part in call.condition])
+    layer.zero_grads()
+    dx, expected = gradients_of(call, seed)
+    expected |= {f"input {i}": part for i, part in enumerate(parts_of(dx))}
+    layer.zero_grads()
+    y = call.forward()
+    other.forward()  # between forward and backward of the other thread
+    dx = call.backward(random_like(y, np.random.default_rng(seed)))
+    found = {name: grad for name, _, grad in layer.parameters()}
+    found |= {f"input {i}": part for i, part in enumerate(parts_of(dx))}
+    for name, grad in found.items():
+        if not close(expected[name], grad):
+            raise broken(layer, "threads don't share caches", f"a forward of a replica changes the gradient of {name}",
+                         "Keep what backward needs in self.cache, not in the class, a global or a list made in "
+                         "__init__")
