@@ -12,18 +12,16 @@ variant, curves.png with the validation curves of all, and table.csv: validation
 epoch, parameters, seconds.
 """
 
-import argparse
 import csv
 import sys
 
-from arguments import add_data_arguments, fill_in, folder_for, load_data, natural, positive, whole
+import arguments
+from arguments import ByData, positive, whole
 
-from tinyar import models, plotting, training
-from tinyar.files import atomic_write
+from tinyar import models, training
+from tinyar.data.atomic import atomic_write
 from tinyar.optim import cosine
-
-DEFAULTS = dict(images=6400, epochs=5, batch_size=64, lr=2e-3)
-DEFAULTS_FOR_DIGITS = dict(images=1297, epochs=10, batch_size=16, lr=3e-3)
+from tinyar.pictures import plotting
 
 VARIANTS = {
     "5 blocks": {},
@@ -37,23 +35,20 @@ COLOR_VARIANTS = {"5 blocks, independent colours": dict(ordered_colors=False)}
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_data_arguments(parser)
-    parser.add_argument("--channels", type=whole, default=32, help="features a pixel (32; the report has 64)")
-    parser.add_argument("--kernel-size", type=whole, default=7,
-                        help="odd; of the masked convolutions in the blocks (7)")
-    parser.add_argument("--images", type=whole,
-                        help="training images, the first ones of the data (6400; 1297 for digits)")
-    parser.add_argument("--held-out", type=whole, default=1000, help="validation images (1000, or all)")
-    parser.add_argument("--epochs", type=whole, help="5; 10 for digits")
-    parser.add_argument("--batch-size", type=whole, help="64; 16 for digits")
-    parser.add_argument("--lr", type=positive,
-                        help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
-    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of the variants, by their names in quotes")
-    parser.add_argument("--seed", type=natural, default=0)
-    parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
-    parser.add_argument("--out", help="folder to write to, or to go on in "
-                                      "(default: runs/compare-<data>, or the next number if that is finished)")
+    parser = arguments.new_parser(__doc__)
+    add = parser.add_argument
+    add("--channels", type=whole, default=32, help="features a pixel (32; the report has 64)")
+    add("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
+    add("--images", type=whole, default=ByData(6400, digits=1297),
+        help="training images, the first ones of the data (6400; 1297 for digits)")
+    add("--held-out", type=whole, default=1000, help="validation images (1000, or all)")
+    add("--epochs", type=whole, default=ByData(5, digits=10), help="5; 10 for digits")
+    add("--batch-size", type=whole, default=ByData(64, digits=16), help="64; 16 for digits")
+    add("--lr", type=positive, default=ByData(2e-3, digits=3e-3),
+        help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
+    add("--only", nargs="+", metavar="VARIANT", help="some of the variants, by their names in quotes")
+    add("--out", help="folder to write to, or to go on in "
+                      "(default: runs/compare-<data>, or the next number if that is finished)")
     return parser.parse_args()
 
 
@@ -85,13 +80,13 @@ def train(name, changes, dataset, args, folder):
 
 def main():
     args = parse_arguments()
-    dataset = load_data(args)
-    fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
-    folder = folder_for(args, f"compare-{dataset.name}", "table.csv")
+    dataset = arguments.load_data(args)
+    variants = chosen_variants(args, dataset)
+    folder = arguments.folder_for(args, "compare", "table.csv")
     print(f"data:  {dataset.description}")
     print(f"each:  the first {min(args.images, len(dataset.train)):,} of the training images, {args.epochs} epochs")
     histories, parameters = {}, {}
-    for name, changes in chosen_variants(args, dataset).items():
+    for name, changes in variants.items():
         histories[name], parameters[name] = train(name, changes, dataset, args, folder)
 
     plotting.save_curves(folder / "curves.png", {
@@ -108,9 +103,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command with --out goes on from what was saved")
-    except (ValueError, OSError, ArithmeticError) as error:
-        sys.exit(f"compare.py: {error}")
+    arguments.run(main, stopped="the same command with --out goes on from what was saved")

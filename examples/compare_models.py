@@ -11,19 +11,17 @@ from here. Writes to runs/models-<data>/: a folder for each model, curves.png (h
 samples.png (a row of drawings of each), table.csv.
 """
 
-import argparse
 import csv
 import sys
 import time
 
+import arguments
 import numpy as np
-from arguments import add_data_arguments, fill_in, folder_for, load_data, natural, positive, whole
+from arguments import ByData, positive, whole
 
-from tinyar import models, plotting, sampling, training
-from tinyar.files import atomic_write
-
-DEFAULTS = dict(minutes=10.0, parameters=60_000, batch_size=32)
-DEFAULTS_FOR_DIGITS = dict(minutes=1.5, parameters=60_000, batch_size=16)
+from tinyar import models, sampling, training
+from tinyar.data.atomic import atomic_write
+from tinyar.pictures import plotting
 
 MODELS = {  # how wide, and the options that follow from it
     "naive RNN": (models.PixelRNN, lambda width: dict(hidden=width)),
@@ -36,19 +34,17 @@ MODELS = {  # how wide, and the options that follow from it
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_data_arguments(parser)
-    parser.add_argument("--minutes", type=positive, help="to train each model (10; 1.5 for digits)")
-    parser.add_argument("--parameters", type=whole, help="about how many each has (60000)")
-    parser.add_argument("--images", type=whole, help="training images an epoch, the first ones of the data (all)")
-    parser.add_argument("--held-out", type=whole, default=1000, help="validation and test images (1000, or all)")
-    parser.add_argument("--batch-size", type=whole, help="32; 16 for digits")
-    parser.add_argument("--lr", type=positive, default=2e-3, help="learning rate (0.002)")
-    parser.add_argument("--only", nargs="+", metavar="MODEL", help="some of the models, by their names in quotes")
-    parser.add_argument("--seed", type=natural, default=0)
-    parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
-    parser.add_argument("--out", help="folder to write to, or to go on in "
-                                      "(default: runs/models-<data>, or the next number if that is finished)")
+    parser = arguments.new_parser(__doc__)
+    add = parser.add_argument
+    add("--minutes", type=positive, default=ByData(10.0, digits=1.5), help="to train each model (10; 1.5 for digits)")
+    add("--parameters", type=whole, default=60_000, help="about how many each has (60000)")
+    add("--images", type=whole, help="training images an epoch, the first ones of the data (all)")
+    add("--held-out", type=whole, default=1000, help="validation and test images (1000, or all)")
+    add("--batch-size", type=whole, default=ByData(32, digits=16), help="32; 16 for digits")
+    add("--lr", type=positive, default=2e-3, help="learning rate (0.002)")
+    add("--only", nargs="+", metavar="MODEL", help="some of the models, by their names in quotes")
+    add("--out", help="folder to write to, or to go on in "
+                      "(default: runs/models-<data>, or the next number if that is finished)")
     return parser.parse_args()
 
 
@@ -79,13 +75,12 @@ def train(model, dataset, args, folder):
 
 def main():
     args = parse_arguments()
-    dataset = load_data(args)
-    fill_in(args, DEFAULTS_FOR_DIGITS if dataset.name == "digits" else DEFAULTS)
+    dataset = arguments.load_data(args)
     names = args.only or list(MODELS)
     unknown = [name for name in names if name not in MODELS]
     if unknown:
         raise ValueError(f"--only: no model {unknown[0]!r}; there are {', '.join(map(repr, MODELS))}")
-    folder = folder_for(args, f"models-{dataset.name}", "table.csv")
+    folder = arguments.folder_for(args, "models", "table.csv")
     print(f"data:  {dataset.description}")
     curves, table, drawings = {}, [], []
     for name in names:
@@ -115,9 +110,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command with --out goes on from what was saved")
-    except (ValueError, OSError, ArithmeticError) as error:
-        sys.exit(f"compare_models.py: {error}")
+    arguments.run(main, stopped="the same command with --out goes on from what was saved")

@@ -24,13 +24,15 @@ Writes one file, as a film if its name ends in .gif. Takes seconds for images of
 import argparse
 import functools
 import pathlib
-import sys
 
+import arguments
 import numpy as np
-from arguments import fill_in, load_again, natural, positive, whole
+from arguments import load_again, natural, positive, whole
 from drawing import A_ROW
 
-from tinyar import backend, checkpoint, codes, models, plotting, sampling
+from tinyar import backend, codes, models, sampling
+from tinyar.pictures import Film, plotting
+from tinyar.training import checkpoint
 
 FRAMES = 80  # of a film, about
 PIXELS, AUTOENCODER, PRIOR = "a model of pixels", "the autoencoder of a VQ-VAE", "the prior of its codes"
@@ -64,7 +66,7 @@ def parse_arguments():
         parser.error(f"--out: expected a file name that ends in .png or .gif, got {str(args.out)!r}")
     if not args.complete and (args.known_rows or args.images or args.completions):
         parser.error("--known-rows, --images and --completions go with --complete")
-    fill_in(args, dict(images=8, completions=6))
+    args.images, args.completions = args.images or 8, args.completions or 6
     if args.complete and (args.n or args.size or args.columns):
         parser.error("--complete takes --images and --completions, and no --n, --size or --columns")
     return args
@@ -84,7 +86,7 @@ def main():
         draw, paint = functools.partial(codes.generate, model, *prior[0]), model.images_of
 
     path = args.out or beside(args.checkpoint) / ("completions.png" if args.complete else "drawn.png")
-    film = plotting.Film(levels=256, every=1) if path.suffix.lower() == ".gif" else None
+    film = Film(levels=256, every=1) if path.suffix.lower() == ".gif" else None
     pixels = shape[0] * shape[1]
 
     def watch(row, col, drawn):
@@ -197,9 +199,4 @@ def completions(args, model, about):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped; nothing was written")
-    except (ValueError, OSError) as error:
-        sys.exit(f"draw.py: {error}")
+    arguments.run(main, stopped="nothing was written")

@@ -1,9 +1,14 @@
-"""What the training examples do at the end: draw from the model, and show it beside real images."""
+"""The pictures that the training examples leave in the folder of a run: draws beside real images, masks, codes.
+
+Every save_... returns the names of the files that it wrote, a list.
+"""
 
 import numpy as np
 from arguments import positive, whole
 
-from tinyar import plotting, sampling
+from tinyar import codes, layers, sampling
+from tinyar.pictures import Film, plotting, receptive_fields
+from tinyar.training import checkpoint
 
 A_ROW = 10  # images of a class in a row of the picture
 
@@ -12,25 +17,39 @@ def add_drawing_arguments(parser):
     parser.add_argument("--samples", type=whole, default=64,
                         help="images to draw at the end (64); with --classes 10 of each class")
     parser.add_argument("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
-    parser.add_argument("--gif", action="store_true", help="film the drawing")
 
+
+# -- of a model of pixels ----------------------------------------------------------------------------------------------
 
 def save_drawings(folder, model, dataset, args):
-    """Draw from the model: samples.png, and drawing.gif with --gif; returns the names of the files written.
-
-    A model of classes draws a row of images for each of them.
-    """
-    n, labels, real, columns = args.samples, None, dataset.test.images[:args.samples], None
-    if model.classes:
-        n, labels, columns = model.classes * A_ROW, np.repeat(np.arange(model.classes), A_ROW), A_ROW
-        real = rows_of_classes(dataset, model.classes)
-    film = plotting.Film(dataset.levels) if args.gif else None
+    """Draw from the model: samples.png, and drawing.gif with --gif."""
+    n, labels, real, columns = what_to_draw(dataset, model.classes, args.samples)
+    film = Film(dataset.levels) if args.gif else None
     samples = sampling.sample(model, n, dataset.image_shape, labels=labels, temperature=args.temperature,
                               seed=args.seed, progress=True, watch=film.watch if film else None)
     plotting.save_samples(folder / "samples.png", samples, real, dataset.levels, columns=columns)
     if film:
         film.save(folder / "drawing.gif")
     return ["samples.png"] + ["drawing.gif"] * args.gif
+
+
+def save_masks(folder, model):
+    """masks.png: the taps that are alive in the first masked convolution of a PixelCNN, and in the later ones."""
+    convolutions = [layer for _, layer in model.layers()
+                    if isinstance(layer, layers.MaskedConv2d) and layer.kernel_size > 1]
+    titles = "first layer, mask A", "later layers, mask B"
+    receptive_fields.save_masks(folder / "masks.png", dict(zip(titles, convolutions)))
+    return ["masks.png"]
+
+
+def what_to_draw(dataset, classes, n):
+    """(how many images, their labels, real ones to show beside them, how many stand in a row of the picture).
+
+    n images, or with classes a row of A_ROW images for each class.
+    """
+    if not classes:
+        return n, None, dataset.test.images[:n], None
+    return classes * A_ROW, np.repeat(np.arange(classes), A_ROW), rows_of_classes(dataset, classes), A_ROW
 
 
 def rows_of_classes(dataset, classes):
@@ -43,3 +62,54 @@ def rows_of_classes(dataset, classes):
         images = next((images for images in of_class if len(images)), np.zeros((1, *dataset.image_shape), np.uint8))
         rows.append(images[np.arange(A_ROW) % len(images)])
     return np.concatenate(rows)
+
+
+def save_rows(folder, images, shown, drawn, levels):
+    """samples.png: a row for each image: itself, what was shown of it, and what was drawn; all of the same size."""
+    n, shape = len(images), images.shape[1:]
+    rows = np.concatenate([images[:, None], shown[:, None], drawn.reshape(n, -1, *shape)], axis=1)
+    shades = np.rint(rows * (255 / (levels - 1))).astype(np.uint8)  # what is shown may lie between the levels
+    picture = plotting.grid(shades.reshape(-1, *shape), 256, columns=rows.shape[1])
+    plotting.save_image(folder / "samples.png", picture)
+    return ["samples.png"]
+
+
+# -- of a VQ-VAE -------------------------------------------------------------------------------------------------------
+
+def save_reconstructions(folder, autoencoder, dataset):
+    """reconstructions.png: two rows of 8 test images, each over its reconstructions."""
+    some = dataset.test.images[np.arange(16) % len(dataset.test)]
+    pairs = np.stack([some, autoencoder.images_of(codes.extract(autoencoder, some))])
+    rows = pairs.reshape(2, 2, 8, *dataset.image_shape).swapaxes(0, 1).reshape(-1, *dataset.image_shape)
+    plotting.save_image(folder / "reconstructions.png", plotting.grid(rows, dataset.levels, columns=8))
+    return ["reconstructions.png"]
+
+
+def save_usage(folder, counts):
+    """usage.png: how often each code was chosen."""
+    plotting.save_usage(folder / "usage.png", counts)
+    return ["usage.png"]
+
+
+def save_outputs(folder, autoencoder, counts):
+    """outputs.png: all images that a VQ-VAE with a single code can make, that of the most used code first."""
+    every = np.arange(len(counts), dtype=np.uint16)[np.argsort(-counts), None, None, None]
+    plotting.save_image(folder / "outputs.png", plotting.grid(autoencoder.images_of(every), autoencoder.levels))
+    return ["outputs.png"]
+
+
+def save_draws_of_codes(folder, autoencoder, prior, dataset, grids, args):
+    """Draw grids of codes, and let the decoder paint them: codes.png and samples.png.
+
+    Beside the grids stand those of real images; beside the images those of codes drawn independently of each other.
+    """
+    n, labels, real, columns = what_to_draw(grids, prior.classes, args.samples)
+    _, state = checkpoint.load(folder / "prior" / "model.npz")  # it says whose codes the prior has learned
+    drawn, drawn_codes = codes.generate(autoencoder, prior, state["about"], n, grids.image_shape[:2], labels=labels,
+                                        temperature=args.temperature, seed=args.seed, progress=True)
+    independent = autoencoder.images_of(codes.independent_draws(grids.train.images, n, args.codes, args.seed))
+    plotting.save_samples(folder / "samples.png", drawn, independent, dataset.levels,
+                          ("drawn by the prior", "codes drawn independently"), columns)
+    plotting.save_samples(folder / "codes.png", drawn_codes, real, args.codes,
+                          ("codes drawn by the prior", "codes of real images"), columns)
+    return ["codes.png", "samples.png"]

@@ -25,11 +25,13 @@ Takes 3 seconds on two CPU cores. Writes masks.png and receptive_field.png, or f
 
 import argparse
 import pathlib
-import sys
 
+import arguments
 import numpy as np
 
-from tinyar import backend, checkpoint, layers, models, receptive_fields
+from tinyar import backend, layers, models
+from tinyar.pictures import receptive_fields
+from tinyar.training import checkpoint
 
 
 def parse_arguments():
@@ -177,7 +179,4 @@ WHY_BLIND = {
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        sys.exit(f"receptive_field.py: {error}")
+    arguments.run(main, stopped="nothing was written")

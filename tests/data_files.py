@@ -2,9 +2,14 @@
 
 import gzip
 import hashlib
+import io
+import os
 import struct
+import sys
+import zlib
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tinyar.data import sources
@@ -82,3 +87,81 @@ def tiny_source(contents, mirrors=("https://one/", "https://two/")):
     known = tuple(sources.File(name, len(content), hashlib.sha256(content).hexdigest())
                   for name, content in contents.items())
     return sources.Source(known, ("mnist",), mirrors, ".gz")
+
+
+# ---- what isn't a file -----------------------------------------------------------------------------------------------
+
+def named_pipe(path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes on this system")
+    os.mkfifo(path)
+
+
+def link_to_device(path):
+    if not os.path.exists("/dev/zero"):
+        pytest.skip("no devices in the file system")
+    link(path, "/dev/zero")
+
+
+def link(path, target):
+    try:
+        os.symlink(target, path)
+    except (OSError, NotImplementedError):
+        if sys.platform == "win32":
+            pytest.skip("this user may make no links")
+        raise
+
+
+NO_FILES = {"a named pipe": named_pipe, "a device": link_to_device}
+
+
+# ---- pictures, byte by byte ------------------------------------------------------------------------------------------
+
+def encoded(image, kind, **options):
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def jpeg_with(content, *notes):
+    """A JPEG with notes, (kind, content), put behind its first two bytes."""
+    segments = [bytes([0xFF, kind]) + struct.pack(">H", len(note) + 2) + note for kind, note in notes]
+    return content[:2] + b"".join(segments) + content[2:]
+
+
+def chunk(name, content, wrong=False):
+    checksum = zlib.crc32(name + content) ^ wrong
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+def png_with(content, *chunks, at_end=False):
+    """A PNG with chunks put behind its header, or before its end."""
+    place = len(content) - 12 if at_end else 33
+    return content[:place] + b"".join(chunks) + content[place:]
+
+
+def png_of_zeros(width, height, kind, bytes_a_pixel):
+    """A whole PNG of black pixels, made without holding them; kind is the colour type, 6 for RGBA."""
+    packer = zlib.compressobj(1)
+    packed = b"".join(packer.compress(bytes(1 + width * bytes_a_pixel)) for _ in range(height)) + packer.flush()
+    header = struct.pack(">2I5B", width, height, 8, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def tiff(*entries, first=8):
+    """The tags of EXIF: entries of 12 bytes, as `tag` makes them. `first` is where they are said to begin."""
+    return b"II*\0" + struct.pack("<I", first) + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+
+
+def tag(number, kind, count, value):
+    """One entry: value is a number, or the four bytes that stand in its place."""
+    return struct.pack("<HHI", number, kind, count) + (value if isinstance(value, bytes) else struct.pack("<I", value))
+
+
+def bmp_with_alpha(pixels):
+    """A BMP of 32 bits with a mask for alpha, as its fifth version can have; pixels (height, width, 4), R, G, B, A."""
+    height, width, _ = pixels.shape
+    body = pixels[::-1, :, [2, 1, 0, 3]].tobytes()
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<I2i2H6I", 124, width, height, 1, 32, 3, len(body), 2835, 2835, 0, 0) + masks + bytes(68)
+    return b"BM" + struct.pack("<I2HI", 138 + len(body), 0, 0, 138) + header + body

@@ -149,7 +149,8 @@ def test_another_model_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    (dict(version=99), "version 99, this tinyar reads versions 1 and 2"), (dict(format="other"), "not a complete checkpoint"),
+    (dict(version=99), "version 99, this tinyar reads versions 1 and 2"),
+    (dict(format="other"), "not a complete checkpoint"),
     (dict(model="ResNet"), "holds a 'ResNet'"), (dict(model="os"), "holds a 'os'"),
     (dict(config={"levels": 1}), "2 to 256"), (dict(config={"layers": 1}), "unexpected keyword"),
     ({"model__net.links.0.w": None}, "parameters differ"),

@@ -80,7 +80,7 @@ def test_digits_are_bundled_with_their_attribution():
     digits = data.load("digits", download=False)
     assert [len(digits.train), len(digits.validation), len(digits.test)] == [1297, 200, 300]
     assert (digits.name, digits.levels, digits.image_shape) == ("digits", 17, (8, 8, 1))
-    assert digits.train.images.dtype == digits.train.labels.dtype == np.uint8
+    assert digits.train.images.dtype == digits.train.labels.dtype == np.uint8 and digits.class_names is None
     together = np.concatenate([digits.train.images, digits.validation.images, digits.test.images])
     labels = np.concatenate([digits.train.labels, digits.validation.labels, digits.test.labels])
     assert together.min() == 0 and together.max() == 16 and digits.classes == 10
@@ -158,6 +158,26 @@ def test_the_description_says_what_a_figure_depends_on(keywords, words):
 def test_contradictory_wishes_are_refused_before_any_file_is_looked_for(name, keywords, message):
     with pytest.raises(ValueError, match=message):
         data.load(name, **keywords)
+
+
+@pytest.mark.parametrize("name, keywords, message", [
+    ("digits", {"color": False}, "--grey: digits is grey already"),
+    ("digits", {"levels": 18}, "--levels 18: digits has only 17 levels of its own, expected at most that many"),
+    ("digits", {"levels": 3, "binarize": "fixed"}, "binarize='fixed' gives 2 levels, which contradicts --levels 18"),
+    ("folder", {}, "data_dir=None: for dataset 'folder' expected the folder of your images"),
+])
+def test_an_option_error_can_be_worded_anew(name, keywords, message):
+    with pytest.raises(data.OptionError) as caught:
+        data.load(name, **keywords)
+    assert caught.value.worded({"color": "--grey", "levels": "--levels 18", "size": "--size 3"}) == message
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) and again.options == caught.value.options
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "0"])
+def test_seeds_are_whole_numbers(seed):
+    with pytest.raises(ValueError, match="seed=.*: expected a whole number of at least 0"):
+        data.load("digits", binarize="fresh", seed=seed)
 
 
 # ---- load: files of your own -----------------------------------------------------------------------------------------
@@ -241,6 +261,63 @@ def test_files_of_the_other_mnist_are_noticed(tmp_path, monkeypatch):
     assert len(data.load("mnist", data_dir=own).train) == 10
     with pytest.raises(data.DataNotFoundError, match="passed over .*own: these are the files of mnist"):
         data.load("fashion-mnist", data_dir=own, download=False)
+
+
+# ---- home folders ----------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """HOME isn't set, and the user has no line in passwd, as in many containers."""
+    for variable in ("HOME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    try:
+        import pwd
+    except ImportError:
+        return
+
+    def unknown(_):
+        raise KeyError("no such user")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)
+
+
+def test_without_a_home_folder_there_is_no_cache(tmp_path, no_home):
+    """The fixtures' network fails the test if it is asked."""
+    assert len(data.load("digits").train) == 1297
+    write_files(tmp_path / "own", tiny_mnist())
+    assert len(data.load("mnist", data_dir=tmp_path / "own").train) == 10
+    for download_too in (True, False):
+        with pytest.raises(data.DataNotFoundError, match="no cache, and so no download: the home folder isn't known"):
+            data.load("mnist", download=download_too)
+    with pytest.raises(data.DataNotFoundError, match="data_dir '~/own': there is no home folder '~' on this computer"):
+        data.load("mnist", data_dir="~/own")
+
+
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch, by_environment):
+    monkeypatch.setenv("USERPROFILE" if os.name == "nt" else "HOME", str(tmp_path))
+    write_files(tmp_path / "own", tiny_mnist())
+    if by_environment:
+        monkeypatch.setenv("TINYAR_DATA", "~/own")
+    assert len(data.load("mnist", data_dir=None if by_environment else "~/own").train) == 10
+    save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
+    assert f"folder {tmp_path.name!r}" in data.load("folder", data_dir="~").description
+    monkeypatch.setenv(files.CACHE_VARIABLE, "~/elsewhere")
+    assert files.cache_folder("mnist") == tmp_path / "elsewhere" / "tinyar" / "mnist"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows guesses where another user's home folder is")
+def test_the_home_folder_of_a_user_who_is_not_there_is_an_error(monkeypatch):
+    message = "'~nobody-here/own': there is no home folder '~nobody-here' on this computer"
+    for name in ("mnist", "folder"):
+        with pytest.raises(data.DataNotFoundError, match=f"data_dir {message}"):
+            data.load(name, data_dir="~nobody-here/own")
+    monkeypatch.setenv("TINYAR_DATA", "~nobody-here/own")
+    with pytest.raises(data.DataNotFoundError, match=f"TINYAR_DATA {message}"):
+        data.load("mnist")
+    monkeypatch.setenv(files.CACHE_VARIABLE, "~nobody-here")
+    assert files.cache_folder("mnist") is None
 
 
 # ---- the examples' options -------------------------------------------------------------------------------------------

@@ -3,9 +3,12 @@
 No test touches the network.
 """
 
+import errno
 import gzip
 import hashlib
 import io
+import pathlib
+import ssl
 import tarfile
 import urllib.error
 import urllib.request
@@ -100,6 +103,55 @@ def test_when_all_mirrors_fail_the_error_names_each_and_nothing_is_left(tmp_path
     for part in ("https://one/train-images-idx3-ubyte.gz: ", "no route", "https://two/train-images-idx3-ubyte.gz: ",
                  f"expected {expected}", str(tmp_path / "cache"), "TINYAR_DATA", "data_dir"):
         assert part in str(caught.value)
+    assert cached(tmp_path) == []
+
+
+@pytest.mark.parametrize("answer, reason", [
+    (urllib.error.URLError(OSError(-2, "Name or service not known")), "Name or service not known"),
+    (urllib.error.URLError(ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")),
+     "certificate verify failed: self-signed certificate"),
+    (urllib.error.HTTPError("https://one/", 403, "Forbidden", {}, None), "HTTP Error 403: Forbidden"),
+    (TimeoutError(), "TimeoutError"), (Response(gzip.compress(b"other")), "SHA-256 .*, expected [0-9a-f]{64}")],
+    ids=["no network", "TLS", "forbidden", "timeout", "wrong checksum"])
+def test_the_error_says_what_the_mirror_said(web, answer, reason):
+    web.answers = {f"https://{mirror}/train-images-idx3-ubyte.gz": answer for mirror in ("one", "two")}
+    with pytest.raises(data.DataNotFoundError, match=f"https://one/train-images-idx3-ubyte.gz: .*{reason}"):
+        data.load("mnist")
+
+
+def test_a_missing_file_in_the_cache_is_named(tmp_path, web):
+    data.load("mnist")
+    (tmp_path / "cache" / "tinyar" / "mnist" / "t10k-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(data.DataNotFoundError, match="'mnist': t10k-images-idx3-ubyte was not found"):
+        data.load("mnist", download=False)
+
+
+def test_a_cache_that_can_not_be_made_is_named(tmp_path, web):
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(data.DataNotFoundError, match="can't make the folder .*mnist to download into: ") as caught:
+        data.load("mnist")
+    assert len(web.opened) == 1 and "https://one" not in str(caught.value).split("to get it by hand")[0]
+
+
+def test_a_cache_that_can_not_be_read_is_named(tmp_path, web, monkeypatch):
+    data.load("mnist")
+
+    def closed(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(pathlib.Path, "exists", closed)
+    with pytest.raises(data.DataNotFoundError, match="the cache can't be used: .*Permission denied: .*train-images"):
+        data.load("mnist", download=False)
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path, web, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, chunk):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download.os, "fdopen", lambda handle, mode: (download.os.close(handle), Full())[1])
+    with pytest.raises(data.DataNotFoundError, match="No space left on device: '.*train-images-idx3-ubyte.gz'"):
+        data.load("mnist")
     assert cached(tmp_path) == []
 
 

@@ -2,12 +2,13 @@
 
 import os
 import random
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_files import save_pictures, some_colours
+from data_files import NO_FILES, link, save_pictures, some_colours
 from tinyar import data
 from tinyar.data import folder, readers
 
@@ -179,4 +180,66 @@ def test_a_folder_must_be_named_exist_and_hold_six_images(tmp_path, monkeypatch)
         data.load("folder", data_dir=tmp_path / "nowhere")
     save_pictures(tmp_path, [f"{number}.png" for number in range(5)])
     with pytest.raises(ValueError, match=f"{tmp_path.name}: 5 images, expected at least 6"):
+        data.load("folder", data_dir=tmp_path)
+
+
+# ---- classes and links -----------------------------------------------------------------------------------------------
+
+def splits_of(dataset):
+    return dataset.train, dataset.validation, dataset.test
+
+
+def test_the_names_of_the_classes_are_kept_in_the_order_of_the_labels(tmp_path):
+    names = [f"{number}/{place}.png" for number in range(12) for place in range(2)]
+    save_pictures(tmp_path, names)
+    numbers = data.load("folder", data_dir=tmp_path, size=4)
+    assert numbers.class_names == ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9")
+    assert numbers.classes == 12
+    for split in splits_of(numbers):
+        for image, label in zip(split.images, split.labels, strict=True):
+            place = int(image[0, 0, 0]) // 10  # of the picture in `names`, as save_pictures colours it
+            assert names[place].split("/")[0] == numbers.class_names[label]
+
+
+def test_without_classes_there_are_no_names(tmp_path):
+    save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
+    assert data.load("folder", data_dir=tmp_path).class_names is None
+
+
+def test_linked_class_folders_and_pictures_are_followed(tmp_path):
+    save_pictures(tmp_path / "elsewhere", [f"{number}.png" for number in range(4)])
+    save_pictures(tmp_path / "zoo", [f"bee/{number}.png" for number in range(3)])
+    link(tmp_path / "zoo" / "ant", tmp_path / "elsewhere")
+    link(tmp_path / "zoo" / "bee" / "linked.png", tmp_path / "elsewhere" / "0.png")
+    zoo = data.load("folder", data_dir=tmp_path / "zoo", size=4)
+    assert zoo.class_names == ("ant", "bee")
+    assert sum(len(split) for split in splits_of(zoo)) == 8
+    shutil.rmtree(tmp_path / "zoo" / "bee")
+    link(tmp_path / "zoo" / "bee", "ant")
+    assert data.load("folder", data_dir=tmp_path / "zoo", size=4).class_names == ("ant", "bee")
+
+
+@pytest.mark.parametrize("target", [".", "..", "../bee", "../.."])
+def test_links_that_lead_round_in_a_circle_end(tmp_path, target):
+    names = [f"{kind}/{number}.png" for kind in ("ant", "bee") for number in range(3)]
+    save_pictures(tmp_path / "zoo", names)
+    link(tmp_path / "zoo" / "ant" / "round", target)
+    link(tmp_path / "zoo" / "bee" / "round", "../ant")
+    found = {path.relative_to(tmp_path / "zoo").as_posix() for path in folder.find_images(tmp_path / "zoo")}
+    assert found >= set(names) and len(found) < 60
+
+
+@pytest.mark.parametrize("name", ["cat", "cat.png"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, name):
+    save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
+    link(tmp_path / name, tmp_path / "gone")
+    with pytest.raises(data.DataNotFoundError, match=f"{name} is a link that leads nowhere"):
+        data.load("folder", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_only_files_are_opened(tmp_path, kind):
+    save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
+    NO_FILES[kind](tmp_path / "x.png")
+    with pytest.raises(ValueError, match=rf"x.png: can't be read as an image \({kind}, expected a regular file\)"):
         data.load("folder", data_dir=tmp_path)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_files import (COLUMNS, amat, binary_rows, cifar, idx_images, idx_labels, some_colours, some_images,
-                        tiny_cifar, write_files)
+from data_files import (COLUMNS, NO_FILES, amat, binary_rows, cifar, idx_images, idx_labels, some_colours,
+                        some_images, tiny_cifar, tiny_mnist, write_files)
 from tinyar import data
 from tinyar.data import formats, readers
 
@@ -42,6 +42,7 @@ BAD_IMAGES = {
     "no images": (struct.pack(">4I", 2051, 0, 4, 3), "promises 0 entries of 12 bytes"),
     "no height": (struct.pack(">4I", 2051, 5, 0, 3), "images of 0 x 3 pixels, expected 1 to 4096"),
     "absurd width": (struct.pack(">4I", 2051, 5, 4, 2 ** 31), "images of 4 x 2147483648 pixels"),
+    "just too many": (struct.pack(">4I", 2051, 2 ** 28 // 12 + 1, 4, 3), "expected 1 to 268,435,456 bytes in all"),
     "absurd count": (struct.pack(">4I", 2051, 2 ** 32 - 1, 4, 3) + GOOD[16:], "promises 4,294,967,295 entries"),
     "truncated": (GOOD[:-1], r"truncated: 59 bytes, expected 5 x 12 = 60 bytes"),
     "trailing": (GOOD + b"!", r"longer than 60 bytes, expected 5 x 12 = 60 bytes"),
@@ -115,6 +116,38 @@ def test_any_damage_gives_a_value_error_or_nothing_worse_than_other_pixels(tmp_p
                 assert formats.read_idx_images(path).size == 60
             except ValueError as error:
                 assert str(path) in str(error)
+
+
+# ---- what isn't a file -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("read", [
+    formats.read_idx_images, formats.read_idx_labels, formats.read_cifar, lambda path: formats.read_amat(path, 3),
+    lambda path: formats.sha256(path, 10)], ids=["images", "labels", "cifar", "amat", "sha256"])
+def test_only_files_are_read(tmp_path, kind, read):
+    """A pipe would wait for ever, and a device may never end."""
+    NO_FILES[kind](tmp_path / "x")
+    with pytest.raises(ValueError, match=f"x: {kind}, expected a regular file"):
+        read(tmp_path / "x")
+    with pytest.raises(ValueError, match="a folder, expected a regular file"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
+def test_a_pipe_in_your_folder_is_named(tmp_path, kind, name, dataset):
+    write_files(tmp_path, tiny_mnist())
+    (tmp_path / name).unlink()
+    NO_FILES[kind](tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}: {kind}, expected a regular file"):
+        data.load(dataset, data_dir=tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_file_is_passed_over(tmp_path):
+    write_files(tmp_path, tiny_mnist(), gzipped=True)
+    (tmp_path / "train-images-idx3-ubyte").mkdir()
+    assert len(data.load("mnist", data_dir=tmp_path).train) == 10
 
 
 # ---- .amat -----------------------------------------------------------------------------------------------------------
@@ -229,6 +262,14 @@ def test_a_bad_batch_of_cifar_is_named(tmp_path):
         data.load("cifar10", data_dir=write_files(tmp_path, contents))
     with pytest.raises(ValueError, match="5 images, expected at least 6"):
         data.load("cifar10", data_dir=write_files(tmp_path / "few", tiny_cifar(count=5)))
+
+
+def test_all_batches_of_cifar_together_are_bounded(tmp_path, monkeypatch):
+    """Ten images a batch, zeros that a few bytes unpack to, would else fill the memory five times."""
+    monkeypatch.setattr(readers, "MOST_RECORDS", 15)
+    write_files(tmp_path, tiny_cifar(batches=(1, 2), count=10))
+    with pytest.raises(ValueError, match="data_batch_2.bin: with the batches before it 20 training images, .*most 15"):
+        data.load("cifar10", data_dir=tmp_path)
 
 
 def test_colour_images_in_few_levels_and_in_grey(tmp_path):

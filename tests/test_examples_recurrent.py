@@ -6,7 +6,7 @@ import matplotlib.image
 import pytest
 
 from test_examples import refused, run
-from tinyar import checkpoint
+from tinyar.training import checkpoint
 
 SMALL = ["--data", "digits", "--images", "24", "--epochs", "1", "--hidden", "4", "--layers", "1", "--samples", "4"]
 

@@ -1,27 +1,23 @@
 """The example that draws large images from small ones: what its network is told, and its command line."""
 
 import runpy
-import sys
 
 import matplotlib.image
 import numpy as np
 import pytest
 
 from test_examples import EXAMPLES, refused, run
-from tinyar import checkpoint, data
+from tinyar import data
 from tinyar.sampling import sample
+from tinyar.training import checkpoint
 
 SMALL = ["--data", "digits", "--channels", "8", "--epochs", "1", "--threads", "2"]
 
 
 @pytest.fixture(scope="module")
 def lesson():
-    """The names in the script."""
-    sys.path.insert(0, str(EXAMPLES))  # as Python does for a script
-    try:
-        return runpy.run_path(str(EXAMPLES / "super_resolution.py"))
-    finally:
-        sys.path.remove(str(EXAMPLES))
+    """The names in the module that makes the maps."""
+    return runpy.run_path(str(EXAMPLES / "splits.py"))
 
 
 def test_a_pixel_is_told_its_block_and_the_eight_around_it(lesson):

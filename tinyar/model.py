@@ -16,6 +16,7 @@ side effect of the other. `outputs` is whatever the model's loss needs: an array
     levels, image_channels      what its images look like
     unit, figure(loss)          how a mean loss is reported: in which unit, and the number in that unit
     score(x, condition)         what images cost, summed over sub-pixels, by inference alone: evaluation divides it
+    penalty()                   what the last batch's mean loss has beside that: a quantizer's own terms, say; often 0
     note(loss)                  a few words on the last batch, whose sums are still there, for the progress bar
     prepare(images, condition)  a look at the training images, once, before training begins
     published(name, **changes)  a configuration from a paper, with some options changed
@@ -94,6 +95,10 @@ class Model(Layer):
     def figure(self, loss):
         """A mean loss as it is reported, in self.unit."""
         return loss
+
+    def penalty(self):
+        """The part of the last batch's mean loss, whose sums are still there, that score leaves out."""
+        return 0.0
 
     def note(self, loss):
         """What there is to tell of the last batches beside their mean loss: nothing, by default."""

@@ -11,12 +11,15 @@ runs with the kernel cropped to its live rows, with and without channels-last me
 """
 
 import argparse
+import contextlib
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from contenders import describe_machine, race
+
+HELD = contextlib.ExitStack()  # settings that last as long as the process
 
 HEIGHT = WIDTH = 28
 LAYERS = {  # title: (class, arguments, products a pixel of the input or 0)
@@ -48,14 +51,15 @@ def normal(batch, channels, seed):
 def tinyar_layer(title, batch, threads):
     """Forward and backward of a batch, over threads in micro-batches."""
     from tinyar.backend import keep_freed_memory, on_gpu, one_blas_thread, to_device, to_host
+    from tinyar.training.parallel import LEAST_IMAGES
     layer, channels = make_layer(title)
     replicas = [layer] + [layer.replica() for _ in range(threads - 1)]
     x = normal(batch, channels, 0)
-    size = batch if on_gpu else layer.least_images  # as in the training of a network with 64 channels
+    size = batch if on_gpu else LEAST_IMAGES.get(type(layer), 2)  # as in the training of a network with 64 channels
     dy = np.random.default_rng(1).standard_normal((batch, *layer(to_device(x[:1])).shape[1:]), dtype=np.float32)
     parts = [(to_device(x[i:i + size]), to_device(dy[i:i + size])) for i in range(0, batch, size)]
     keep_freed_memory()
-    one_blas_thread().__enter__()
+    HELD.enter_context(one_blas_thread())
     pool = ThreadPoolExecutor(threads)
     first = "1 -> 64" in title  # this layer reads the data: nobody asks for its dx, nor does PyTorch compute it
 

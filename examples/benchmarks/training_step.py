@@ -52,7 +52,7 @@ def tinyar_step(kind, config, levels, batch, threads, options):
     """A function that makes one step, finished when it returns."""
     from tinyar.backend import to_host
     from tinyar.optim import Adam
-    from tinyar.parallel import Workers
+    from tinyar.training.parallel import Workers
     images, model = images_and_model(kind, config, levels, batch, options)
     workers, adam = Workers(model, threads).__enter__(), Adam(model)
 

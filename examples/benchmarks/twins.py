@@ -18,14 +18,14 @@ from torch.nn import functional
 from twin_weights import kernel_of, tensor
 from twins_recurrent import DiagonalBiLSTM, Previous, RasterLSTM, RowLSTM
 
-from tinyar.layer import Chain, Residual
-from tinyar.layers import ELU, Conv2d, ConvTranspose2d, GatedBlock, LayerNorm, Linear, MaskedConv2d, ReLU, ShiftedConv2d
+from tinyar.layers import (ELU, Chain, Conv2d, ConvTranspose2d, GatedBlock, LayerNorm, Linear, MaskedConv2d, ReLU,
+                           Residual, ShiftedConv2d)
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence
 from tinyar.layers.recurrent import SequenceRecurrence
 from tinyar.layers.row_lstm import RowRecurrence
-from tinyar.models import raster_rnn
 from tinyar.models.gated_pixelcnn import PlainFirst, TwoStreams
-from tinyar.receptive_fields import live_pairs
+from tinyar.models.pixelrnn import Previous as PreviousPixel
+from tinyar.pictures.receptive_fields import live_pairs
 
 
 def torch_twin(layer, cropped, channels_last):
@@ -47,7 +47,7 @@ def convert(layer, cropped):
         return DiagonalBiLSTM(layer, cropped)
     if isinstance(layer, (LayerNorm, RowRecurrence)):
         return {LayerNorm: Norm, RowRecurrence: RowLSTM}[type(layer)](layer)
-    if isinstance(layer, raster_rnn.Previous):
+    if isinstance(layer, PreviousPixel):
         return Previous()
     if isinstance(layer, (ReLU, ELU)):
         return getattr(nn, type(layer).__name__)()

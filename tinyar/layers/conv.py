@@ -58,6 +58,7 @@ class CausalConv2d(Layer):
         self.segments = [(row, tuple(columns)) for row, columns in segments]
         self.columns = max((columns for _, columns in self.segments), key=len, default=(0,))
         self.top = self.segments[0][0] if self.segments else 0  # offset of the topmost row
+        self.few_columns = len(self.segments) > 1 and len(self.columns) * in_channels < FEW_COLUMNS
         if self.segments:  # a 1x1 kernel may have no tap but the colours of its centre
             self.add_param("w", w)
         if bias:
@@ -72,60 +73,66 @@ class CausalConv2d(Layer):
 
     # -- the whole image -----------------------------------------------------------------------------------------------
 
-    def convolve(self, x):
-        """y, as in the formula."""
-        check_images(self, x)
-        batch, height, width, _ = x.shape
-        y = None
-        for window, w in self.products(x, self.params):
-            # y[r, c] += sum_j x[r + i, c + j] w[i, j]
-            product = xp.matmul(window, w.reshape(-1, self.out_channels))
+    def convolve(self, x, beside):
+        """y, as in the formula; beside is side_by_side(x)."""
+        if beside is not None:
+            y = xp.matmul(beside.swapaxes(1, 2), self.kernel_and_bias())
+        else:
+            y = None
+            for window, w in self.windows_of(x, self.params):
+                # y[r, c] += sum_j x[r + i, c + j] w[i, j]
+                product = xp.matmul(window, w.reshape(-1, self.out_channels))
+                y = product if y is None else xp.add(y, product, out=y)
             if y is None:
-                y = product
-            else:
-                y += product
-        if y is None:
-            y = xp.zeros((batch, height * width, self.out_channels), dtype=x.dtype)
-        if "b" in self.params:
-            y += self.params["b"]
-        return y.reshape(batch, height, width, self.out_channels)
+                y = xp.zeros((len(x), x.shape[1] * x.shape[2], self.out_channels), dtype=x.dtype)
+            if "b" in self.params:
+                y += self.params["b"]
+        return y.reshape(*x.shape[:3], self.out_channels)
 
-    def products(self, x, arrays):
-        """Yield (window (batch, pixels, taps * in), the taps of arrays["w"] it meets) for every product of forward."""
-        if len(self.segments) > 1 and len(self.columns) * self.in_channels < FEW_COLUMNS:
-            yield self.side_by_side(x), arrays["w"].reshape(-1, self.in_channels, self.out_channels)
-            return
+    def windows_of(self, x, arrays):
+        """Yield (window (batch, pixels, taps * in), the taps of arrays["w"] that it meets) for every segment."""
         expanded = expand_width(x, self.columns, above=-self.top)
         for row, w in self.kernel_rows(arrays):
             yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(w) * self.in_channels], w
 
     def side_by_side(self, x):
-        """For each pixel (r, c) the inputs (r + i, c + j) of all taps: a view (batch, pixels, taps * in).
+        """For each pixel (r, c) the inputs (r + i, c + j) of all taps, and a 1, which the bias meets.
 
-        Tap by tap, each a copy of the moved image, so that whole rows of it are copied at a time.
+        (batch, taps * in + 1, pixels), made tap by tap, each a copy of the moved image: whole rows at a time. None where
+        x has so many channels that a product a segment is faster.
         """
+        check_images(self, x)
+        if not self.few_columns:
+            return None
         batch, height, width, channels = x.shape
         (left, right), above = margins(self.columns), -self.top
         padded = xp.zeros((batch, channels, above + height, left + width + right), dtype=x.dtype)
         padded[:, :, above:, left:left + width] = x.transpose(0, 3, 1, 2)
         taps = [(above + row, left + column) for row, columns in self.segments for column in columns]
-        moved = xp.empty((batch, len(taps), channels, height, width), dtype=x.dtype)
+        moved = xp.empty((batch, len(taps) * channels + 1, height, width), dtype=x.dtype)
         for n, (row, column) in enumerate(taps):
-            moved[:, n] = padded[:, :, row:row + height, column:column + width]
-        return moved.reshape(batch, -1, height * width).swapaxes(1, 2)
+            moved[:, n * channels:(n + 1) * channels] = padded[:, :, row:row + height, column:column + width]
+        moved[:, -1] = 1
+        return moved.reshape(batch, -1, height * width)
+
+    def kernel_and_bias(self):
+        """w and below it b, as one matrix (taps * in + 1, out)."""
+        w = self.params["w"].reshape(-1, self.out_channels)
+        return xp.concatenate([w, self.params["b"][None] if "b" in self.params else xp.zeros_like(w[:1])])
 
     def __call__(self, x):
-        return self.convolve(x)
+        return self.convolve(x, self.side_by_side(x))
 
     def forward(self, x):
-        self.cache = x
-        return self.convolve(x)
+        beside = self.side_by_side(x)
+        self.cache = x, beside
+        return self.convolve(x, beside)
 
     def backward(self, dy, need_dx=True):
-        x = self.take_cache()
+        x, beside = self.take_cache()
         if "b" in self.grads:
             self.grads["b"] += sum_rows(as_rows(dy))
-        return self.backward_taps(x, dy) if need_dx else self.backward_weights(x, dy)
+        return self.backward_taps(x, dy) if need_dx else self.backward_weights(x, beside, dy)
 
     def backward_taps(self, x, dy):
         """dw and dx, both from one expansion of dy. Its columns are -j, so the taps of a segment lie back to front."""
@@ -142,12 +149,15 @@ class CausalConv2d(Layer):
             dw += products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         return dx.reshape(x.shape)
 
-    def backward_weights(self, x, dy):
+    def backward_weights(self, x, beside, dy):
         """dw alone, for the layer that reads the data: x has few channels, so expanding it is cheaper than dy."""
-        batch, height, width, _ = x.shape
-        dy_by_image = dy.reshape(batch, height * width, -1)
-        for window, dw in self.products(x, self.grads):
-            # y[r, c] += sum_j x[r + i, c + j] w[i, j]
+        dy_by_image = dy.reshape(len(x), -1, self.out_channels)
+        # y[r, c] += sum_ij x[r + i, c + j] w[i, j]
+        if beside is not None:
+            products = xp.matmul(beside, dy_by_image).sum(axis=0)  # (taps * in + 1, out)
+            self.grads["w"] += products[:-1].reshape(self.grads["w"].shape)
+            return
+        for window, dw in self.windows_of(x, self.grads):
             dw += xp.matmul(window.swapaxes(1, 2), dy_by_image).sum(axis=0).reshape(dw.shape)
 
     # -- drawing -------------------------------------------------------------------------------------------------------

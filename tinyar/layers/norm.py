@@ -24,7 +24,8 @@ class LayerNorm(Pointwise):
     tell red what green knows of the same pixel. So each group is normalised for itself; gamma and beta keep
     one entry a channel.
 
-    How it is fast: few passes over the map. xhat is never formed, and forward keeps xc and 1 / s alone.
+    How it is fast: few passes over the map. xhat is never formed, and forward keeps xc and 1 / s alone. A column that
+    is the same for all channels is spread over them by `outer`.
     """
 
     def __init__(self, channels, colors=1, eps=1e-5):
@@ -49,8 +50,9 @@ class LayerNorm(Pointwise):
         xc, y, inverses = xp.empty_like(rows), xp.empty_like(rows), []
         for group in self.groups:
             average = xp.full(group.stop - group.start, 1 / (group.stop - group.start), dtype=rows.dtype)
-            centred = xc[:, group]
-            xp.subtract(rows[:, group], xp.matmul(rows[:, group], average)[:, None], out=centred)
+            ones, centred = xp.ones_like(average), xc[:, group]
+            outer(xp.matmul(rows[:, group], average), -ones, out=centred)
+            centred += rows[:, group]
             variance = xp.einsum("pc,pc->p", centred, centred) * (1 / len(average))
             inverse = 1 / xp.sqrt(variance + self.eps)
             outer(inverse, self.params["gamma"][group], out=y[:, group])
@@ -71,12 +73,14 @@ class LayerNorm(Pointwise):
             if need_dx:
                 weights = gamma[group] * (1 / (group.stop - group.start))  # a mean over channels, times gamma
                 mean_u, mean_u_xc = xp.matmul(dy_rows[:, group], weights), xp.matmul(products[:, group], weights)
-                part, centred = dx[:, group], xc[:, group]
+                part, term, ones = dx[:, group], products[:, group], xp.ones_like(weights)
                 outer(inverse, gamma[group], out=part)
                 part *= dy_rows[:, group]  # u / s
-                centred *= (mean_u_xc * inverse * inverse * inverse)[:, None]  # in place: nobody needs xc any more
-                part -= centred
-                part -= (mean_u * inverse)[:, None]
+                outer(mean_u_xc * inverse * inverse * inverse, ones, out=term)  # nobody needs the products any more
+                term *= xc[:, group]
+                part -= term
+                outer(mean_u * inverse, ones, out=term)
+                part -= term
         return dx.reshape(dy.shape) if need_dx else None
 
 

@@ -90,6 +90,11 @@ class VectorQuantizer(Layer):
         pull = self.beta * self.commitment_loss
         return self.codebook_loss + pull if self.learning == "gradient" else pull
 
+    def mean_loss(self):
+        """The layer's own loss over the whole batch, all of its micro-batches together, from the sums."""
+        squares = self.sums["squares"][0] / (self.sums["counts"].sum() * self.channels)
+        return squares * (self.beta + (self.learning == "gradient"))
+
     @property
     def revived(self):
         """How many codes were revived so far."""

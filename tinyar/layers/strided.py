@@ -2,8 +2,8 @@
 
 A kernel of k x k taps is laid over the image, which has p rows and columns of zeros on each side, every s pixels.
 `Conv2d` makes one pixel of each such window. `ConvTranspose2d` makes one window of each pixel, and adds up where
-windows overlap. Each is the other's gradient by x. Where windows lie, and how an image becomes a matrix of windows and back, is
-in `tinyar.layers.windows`: `matrix(image)` has every window as a row, and `image(pixels, w)` adds windows up.
+windows overlap. Each is the other's gradient by x. Where windows lie, and how an image becomes a matrix of windows and
+back, is in `tinyar.layers.windows`: `matrix(image)` has every window as a row, and `image(pixels, w)` adds windows up.
 
 Kernel, stride and padding may differ along rows and columns: wherever one of them is asked for, a pair will do.
 """

@@ -123,13 +123,15 @@ class VQVAE(Autoencoder):
         dy *= weight
         return (reconstruction + own_loss) * weight, (dy, weight)
 
+    def penalty(self):
+        """The quantizer's own loss of the last batch."""
+        return self.quantizer.mean_loss()
+
     def note(self, loss):
         """The parts of the last batch's loss, and the perplexity of the codes that it chose."""
-        counts, squares = (to_host(self.quantizer.sums[name]) for name in ("counts", "squares"))
-        commitment = float(squares[0]) / (counts.sum() * self.quantizer.channels)
-        own = (self.quantizer.beta + (self.quantizer.learning == "gradient")) * commitment
-        return (f"reconstruction {self.figure(loss - own):.4f}, commitment {commitment:.4f}, "
-                f"perplexity {perplexity(counts):.1f}")
+        penalty = float(self.penalty())
+        return (f"reconstruction {self.figure(loss - penalty):.4f}, codes {penalty:.4f}, "
+                f"perplexity {perplexity(self.quantizer.sums['counts']):.1f}")
 
     # -- codes ---------------------------------------------------------------------------------------------------------
 

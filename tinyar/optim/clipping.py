@@ -13,7 +13,8 @@ def global_norm(model):
 def clip_global_norm(model, limit):
     """Scale all gradients by min(1, limit / norm), so that their common norm is at most `limit`.
 
-    Returns the norm before. Where that isn't finite the gradients are left as they are. Raises ValueError unless limit > 0.
+    Returns the norm before. Where that isn't finite the gradients are left as they are. Raises ValueError unless
+    limit > 0.
     """
     if not limit > 0:
         raise ValueError(f"clip_global_norm: expected a limit above 0, got {limit!r}")

@@ -34,6 +34,8 @@ class Claim:
 
     def __init__(self, folder):
         self.folder, self.taken, self.file = folder, False, None
+        self.made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / LOCK
         while fcntl:
             file = open(path, "a+")
@@ -54,6 +56,8 @@ class Claim:
         if self.file:
             with contextlib.suppress(OSError):
                 os.unlink(self.folder / LOCK)
+                if self.made:
+                    self.folder.rmdir()  # if nothing was written into it
             self.file.close()
 
 
@@ -65,7 +69,6 @@ def claim(folder, taken=True):
     folder = pathlib.Path(folder)
     with guard:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             held = claims.get(folder.resolve())
             if held is None:
                 held = claims[folder.resolve()] = Claim(folder)

@@ -38,7 +38,7 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
         batch, condition = images[chosen], conditions.batch(chosen)
         inputs = run.inputs(batch, condition)
         loss = workers.gradient(batch, condition, inputs)
-        at.loss = at.loss + loss.astype(xp.float64) * len(chosen)
+        at.loss = at.loss + (loss.astype(xp.float64) - model.penalty()) * len(chosen)
         at.images += len(chosen)
         look(run, loss, batch if inputs is None else inputs, condition, len(images), bar)
         run.optimizer.step()

@@ -28,7 +28,7 @@ class Progress:
     epoch: int = 1
     updates: int = 0
     images: int = 0  # seen in this epoch
-    loss: float = 0.0  # mean loss per sub-pixel, summed over those images
+    loss: float = 0.0  # mean loss per sub-pixel, as score measures it, summed over those images
     seconds: float = 0.0
     rates: int = 0  # checksum of the learning rates of all updates so far
 
