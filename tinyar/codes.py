@@ -54,7 +54,7 @@ def cached_dataset(path, autoencoder, dataset):
     levels = autoencoder.quantizer.codes
     grid = f"{codes[0].shape[1]}x{codes[0].shape[2]}"
     return Dataset(f"{dataset.name}-codes", *(Split(part, split.labels) for part, split in zip(codes, splits)), levels,
-                   f"{grid} codes of {levels} of {dataset.description}")
+                   f"{grid} codes of {levels} of {dataset.description}", dataset.class_names)
 
 
 def checksum_of_images(images):

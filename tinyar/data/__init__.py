@@ -12,21 +12,21 @@ so the figures can't be compared, and `Dataset.description` says which one it is
 pixel of its own here: quantized, or drawn, without a look at the other two.
 
 The rest of this room: readers.py (what each dataset is, and its splits), sources.py, files.py, download.py (where its
-files come from), formats.py (how they are read), folder.py (images of your own).
+files come from), formats.py (how they are read), folder.py, picture.py, metadata.py (images of your own), errors.py.
 """
 
 import dataclasses
 import functools
 import numbers
-import pathlib
 
 import numpy as np
 
-from tinyar.data.files import DataNotFoundError
+from tinyar.data.errors import DataNotFoundError, OptionError
+from tinyar.data.files import own_folder
 from tinyar.data.formats import LONGEST_SIDE
 from tinyar.data.readers import READERS
 
-__all__ = ["load", "quantize", "to_grey", "draw_binary", "Dataset", "Split", "DataNotFoundError"]
+__all__ = ["load", "quantize", "to_grey", "draw_binary", "Dataset", "Split", "DataNotFoundError", "OptionError"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,7 +53,10 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits with `levels` levels, and a description: one line that belongs beside every figure."""
+    """Three splits with `levels` levels, and a description: one line that belongs beside every figure.
+
+    `class_names` are texts, that of class 0 first: the subfolders of "folder". It is None for data without such names.
+    """
 
     name: str
     train: Split
@@ -61,6 +64,7 @@ class Dataset:
     test: Split
     levels: int
     description: str
+    class_names: tuple = None
 
     @property
     def image_shape(self):
@@ -88,27 +92,29 @@ def load(name, levels=None, binarize=None, data_dir=None, seed=0, download=True,
     size      height and width in pixels of the images of "folder", None for 32; no other dataset has a choice
     color     False turns colour images ("cifar10" and "folder") into grey, with one channel: see to_grey
 
-    Raises ValueError for an unknown name, for wishes that don't fit the data or each other, and for a file that isn't
-    what it should be; DataNotFoundError (a FileNotFoundError) when the files can't be had.
+    Raises ValueError for an unknown name, and for a file that isn't what it should be; OptionError (a ValueError) for
+    options that don't fit the data or each other; DataNotFoundError (a FileNotFoundError) when the files can't be had.
     """
     if name not in READERS:
         raise ValueError(f"unknown dataset {name!r}: expected one of {', '.join(READERS)}")
     maximum, channels, read = READERS[name]
     levels = _choose_levels(name, levels, binarize, own=maximum + 1)
     _check_size_and_color(name, size, color, channels)
-    wishes = {} if size is None else {"size": size}
     drawn = binarize in ("fixed", "fresh")
+    if drawn and (not isinstance(seed, numbers.Integral) or seed < 0):
+        raise OptionError("{seed}: expected a whole number of at least 0", seed=seed)
+    parts, class_names = read(name, data_dir, download, **({} if size is None else {"size": size}))
     splits = []
-    for stream, (images, labels) in enumerate(read(name, data_dir, download, **wishes), start=1):
+    for stream, (images, labels) in enumerate(parts, start=1):
         images = images if color else to_grey(images)
         if drawn:
             draw = functools.partial(draw_binary, images, maximum, seed, stream)
             splits.append(Split(draw(epoch=0), labels, draw if binarize == "fresh" and stream == 1 else None))
         else:
             splits.append(Split(quantize(images, levels, maximum), labels))
-    origin = f"folder {pathlib.Path(data_dir).resolve().name!r}, images resized" if name == "folder" else name
+    origin = f"folder {own_folder(data_dir).resolve().name!r}, images resized" if name == "folder" else name
     origin += "" if color else ", in grey"
-    return Dataset(name, *splits, levels, _describe(origin, splits, levels, maximum, binarize, seed))
+    return Dataset(name, *splits, levels, _describe(origin, splits, levels, maximum, binarize, seed), class_names)
 
 
 def quantize(images, levels, maximum=255):
@@ -150,11 +156,11 @@ def draw_binary(images, maximum, seed, stream, epoch):
 def _choose_levels(name, levels, binarize, own):
     """The number of levels that `levels` and `binarize` ask for, checked against the `own` levels of the data."""
     if binarize not in (None, "threshold", "fixed", "fresh"):
-        raise ValueError(f"binarize={binarize!r}: expected None, 'threshold', 'fixed' or 'fresh'")
+        raise OptionError("{binarize}: expected None, 'threshold', 'fixed' or 'fresh'", binarize=binarize)
     if binarize is not None and own == 2:
-        raise ValueError(f"binarize={binarize!r}: {name} is binary already, expected None")
+        raise OptionError(f"{{binarize}}: {name} is binary already", binarize=binarize)
     if binarize is not None and levels not in (None, 2):
-        raise ValueError(f"binarize={binarize!r} gives 2 levels, which contradicts levels={levels!r}")
+        raise OptionError("{binarize} gives 2 levels, which contradicts {levels}", binarize=binarize, levels=levels)
     if levels is None:
         return own if binarize is None else 2
     return _check_levels(name, levels, own)
@@ -162,22 +168,23 @@ def _choose_levels(name, levels, binarize, own):
 
 def _check_levels(name, levels, own):
     if not isinstance(levels, numbers.Integral) or not 2 <= levels <= 256:
-        raise ValueError(f"levels={levels!r}: expected an integer in 2..256")
+        raise OptionError("{levels}: expected an integer in 2..256", levels=levels)
     if levels > own:
-        raise ValueError(f"levels={levels}: {name} has only {own} levels of its own, expected at most that many")
+        raise OptionError(f"{{levels}}: {name} has only {own} levels of its own, expected at most that many",
+                          levels=levels)
     return int(levels)
 
 
 def _check_size_and_color(name, size, color, channels):
     if size is not None:
         if name != "folder":
-            raise ValueError(f"size={size!r}: the images of {name} have a size of their own, expected None")
+            raise OptionError(f"{{size}}: the images of {name} have a size of their own, which stays", size=size)
         if not isinstance(size, numbers.Integral) or not 2 <= size <= LONGEST_SIDE:
-            raise ValueError(f"size={size!r}: expected an integer in 2..{LONGEST_SIDE}")
+            raise OptionError(f"{{size}}: expected an integer in 2..{LONGEST_SIDE}", size=size)
     if color not in (True, False):
-        raise ValueError(f"color={color!r}: expected True or False")
+        raise OptionError("{color}: expected True or False", color=color)
     if not color and channels == 1:
-        raise ValueError(f"color={color!r}: {name} is grey already, expected True")
+        raise OptionError(f"{{color}}: {name} is grey already", color=color)
 
 
 def _describe(origin, splits, levels, maximum, binarize, seed):

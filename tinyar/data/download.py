@@ -36,22 +36,33 @@ def check(path, file):
 def fetch(urls, files, folder, report):
     """Download `files` into `folder` from the first of `urls` that serves the right bytes: a dict from file to path.
 
-    Every address serves all of `files`: as a .tar.gz, or else it is one file. The dict is empty when none of them does;
-    then `report`, a list, has one line more for each address, with what it said.
+    Every address serves all of `files`: as a .tar.gz, or else it is one file. The dict is empty when none of them does,
+    or when the folder can't be made; then `report`, a list, says why, with a line for each address.
     """
     for url in urls:
         tqdm.write(f"looking for {url.rpartition('/')[2]} at {url.split('/')[2]} ...", file=sys.stderr)
         try:
             with open_url(url) as response:
-                folder.mkdir(parents=True, exist_ok=True)
+                if not _make(folder, report):
+                    return {}
                 if url.endswith(".tar.gz"):
                     return _save_members(response, files, folder)
                 file, = files
                 total = int(response.headers.get("Content-Length") or 0) or None
                 return {file: _save(response, file, folder / url.rpartition("/")[2], total)}
         except (OSError, http.client.HTTPException, ValueError) as error:
-            report.append(f"{url}: {error or type(error).__name__}")
+            report.append(f"{url}: {str(error) or type(error).__name__}")
     return {}
+
+
+def _make(folder, report):
+    """Make a folder and return True, or False where that can't be done; then `report` has one line more."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        report.append(f"can't make the folder {folder} to download into: {error.strerror}")
+        return False
+    return True
 
 
 def open_url(url):
@@ -119,10 +130,18 @@ def _save(stream, file, path, total):
         with os.fdopen(handle, "wb") as out:
             with tqdm(total=total, unit="B", unit_scale=True, desc=path.name, disable=None) as progress:
                 while chunk := stream.read(CHUNK):
-                    out.write(chunk)
+                    _write(out, chunk, path)
                     progress.update(len(chunk))
         check(part, file)
         os.replace(part, path)
     finally:
         pathlib.Path(part).unlink(missing_ok=True)
     return path
+
+
+def _write(out, chunk, path):
+    """Write a chunk. What the disk says (that it is full, say) gets the name of the file, which it lacks."""
+    try:
+        out.write(chunk)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -6,10 +6,11 @@
        subset, a modified copy), so only their structure is checked.
     2. The cache: $XDG_CACHE_HOME/tinyar/<name>, by default ~/.cache/tinyar/<name>, on Windows
        %LOCALAPPDATA%/tinyar/<name>. A file there must have the known SHA-256; a damaged one is deleted, with a warning,
-       and downloaded again.
+       and downloaded again. Where no home folder is known, there is no cache.
     3. A download over https into that cache, from the first mirror that serves the right bytes.
 
-Every file may be gzipped or not, with the name ending in .gz or not. Which files these are is said in sources.py.
+In the names of folders ~ is the home folder, and ~name that of another user. Every file may be gzipped or not, with the
+name ending in .gz or not. Which files these are is said in sources.py.
 """
 
 import os
@@ -17,11 +18,11 @@ import pathlib
 import warnings
 
 from tinyar.data.download import check, fetch
+from tinyar.data.errors import DataNotFoundError
 from tinyar.data.sources import SOURCES
 
-
-class DataNotFoundError(FileNotFoundError):
-    """The files of a dataset are neither on this computer nor to be had. Says where it looked and how to get them."""
+CACHE_VARIABLE, CACHE_DEFAULT = (("LOCALAPPDATA", "~/AppData/Local") if os.name == "nt"
+                                 else ("XDG_CACHE_HOME", "~/.cache"))
 
 
 def find_files(name, data_dir=None, download=True):
@@ -36,10 +37,11 @@ def find_files(name, data_dir=None, download=True):
     if root is not None and (paths := _own_files(name, root, report)):
         return paths
     folder, paths = cache_folder(name), {}
-    report.append(f"looked in the cache {folder}")
+    report.append(f"looked in the cache {folder}" if folder else
+                  f"no cache, and so no download: the home folder isn't known, and {CACHE_VARIABLE} names no other")
     for file in source.files:
-        path = paths.get(file) or _cached(folder, file)
-        if path is None and download:
+        path = paths.get(file) or (folder and _cached(folder, file, report))
+        if path is None and folder and download:
             paths.update(fetch(source.addresses(file), source.files if source.archive else [file], folder, report))
             path = paths.get(file)
         if path is None:
@@ -49,21 +51,32 @@ def find_files(name, data_dir=None, download=True):
 
 
 def cache_folder(name):
-    """The folder into which the files of dataset `name` are downloaded. It may not exist yet."""
-    variable, default = ("LOCALAPPDATA", "AppData/Local") if os.name == "nt" else ("XDG_CACHE_HOME", ".cache")
-    base = os.environ.get(variable)
-    return (pathlib.Path(base) if base else pathlib.Path.home() / default) / "tinyar" / name
+    """The folder into which the files of dataset `name` are downloaded. It may not exist yet.
+
+    None where no home folder is known, as for the user of a container without a line in its passwd.
+    """
+    base = os.path.expanduser(os.environ.get(CACHE_VARIABLE) or CACHE_DEFAULT)
+    return None if base.startswith("~") else pathlib.Path(base) / "tinyar" / name
 
 
 def own_folder(data_dir):
     """The user's folder for data, or None where none is named. Raises DataNotFoundError where it doesn't exist."""
     if data_dir is None:
         named = os.environ.get("TINYAR_DATA")
-        return pathlib.Path(named).expanduser() if named else None
-    folder = pathlib.Path(data_dir).expanduser()
+        return _expanded(named, "TINYAR_DATA") if named else None
+    folder = _expanded(data_dir, "data_dir")
     if not folder.is_dir():
         raise DataNotFoundError(f"data_dir {str(data_dir)!r} is not an existing folder")
     return folder
+
+
+def _expanded(path, origin):
+    """The path with its ~ replaced. Raises DataNotFoundError, with what named the path, for an unknown home folder."""
+    text = os.path.expanduser(os.fspath(path))
+    if text.startswith("~"):
+        user = pathlib.PurePath(text).parts[0]
+        raise DataNotFoundError(f"{origin} {str(path)!r}: there is no home folder {user!r} on this computer")
+    return pathlib.Path(text)
 
 
 def _own_files(name, root, report):
@@ -90,7 +103,12 @@ def _own_files(name, root, report):
 
 
 def _plain_or_gzipped(folder, file):
-    return next((path for path in (folder / file.name, folder / (file.name + ".gz")) if path.is_file()), None)
+    """The path of the file in the folder, gzipped or not, or None.
+
+    A folder of the same name is passed over. A pipe or a device is not: whoever opens it will say what it is.
+    """
+    paths = folder / file.name, folder / (file.name + ".gz")
+    return next((path for path in paths if path.exists() and not path.is_dir()), None)
 
 
 def _other_dataset(name, paths):
@@ -108,18 +126,24 @@ def _other_dataset(name, paths):
     return None
 
 
-def _cached(folder, file):
-    """The path of an undamaged copy of the file in the cache, or None. Deletes a damaged one and warns."""
-    path = _plain_or_gzipped(folder, file)
-    if path is None:
-        return None
+def _cached(folder, file, report):
+    """The path of an undamaged copy of the file in the cache, or None. Deletes a damaged one and warns.
+
+    Where the cache can't be read, or not be written to, `report` has one line more.
+    """
     try:
-        check(path, file)
-    except ValueError as error:
-        path.unlink()
-        warnings.warn(f"deleted a damaged file from the cache: {error}", stacklevel=4)
-        return None
-    return path
+        path = _plain_or_gzipped(folder, file)
+        if path is None:
+            return None
+        try:
+            check(path, file)
+            return path
+        except ValueError as error:
+            path.unlink()
+            warnings.warn(f"deleted a damaged file from the cache: {error}", stacklevel=4)
+    except OSError as error:
+        report.append(f"the cache can't be used: {error}")
+    return None
 
 
 def _not_found(name, file, report):

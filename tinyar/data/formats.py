@@ -3,7 +3,8 @@
 A file may be anything: cut short by a full disk, an error page saved under the name of the data, a gzip that unpacks to
 terabytes. So a reader here takes no size on trust: it checks each number of the header, asks for just the bytes that
 the header promises and one more, and whatever doesn't fit raises ValueError that names the file, what was found and
-what was expected. Whether a file is gzipped is told by its first two bytes, never by its name.
+what was expected. Whether a file is gzipped is told by its first two bytes, never by its name. Only a regular file is
+opened, since a pipe or a device may never end.
 
 IDX (the format of LeCun, Cortes & Burges), all integers big endian:
 
@@ -21,6 +22,8 @@ CIFAR-10, binary version (Krizhevsky 2009): records and nothing else, 3,073 byte
 import contextlib
 import gzip
 import hashlib
+import os
+import stat
 import struct
 import zlib
 
@@ -28,17 +31,27 @@ import numpy as np
 
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
 LONGEST_SIDE = 4096  # pixels; a header that says more is damaged
-MOST_BYTES = 2 ** 30  # pixels in one IDX file: twenty times the training images of MNIST
+MOST_BYTES = 2 ** 28  # pixels in one IDX file: five times the training images of MNIST
 CLASSES = 10  # of MNIST, Fashion-MNIST and CIFAR-10 alike
 CIFAR_SIDE = 32
 MOST_RECORDS = 50_000  # in one CIFAR file: the five batches put together
 CHUNK = 2 ** 20
+OTHER_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+               stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
+
+
+def open_file(path):
+    """Open a regular file for reading its bytes. Raises ValueError for anything else, OSError as `open` does."""
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise ValueError(f"{path}: {OTHER_KINDS.get(kind, 'not a file')}, expected a regular file")
+    return open(path, "rb")
 
 
 @contextlib.contextmanager
 def open_unpacked(path):
     """Open a file for reading its uncompressed bytes. Damage to the gzip layer raises ValueError."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         gzipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         try:

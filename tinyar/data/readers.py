@@ -1,8 +1,8 @@
 """What each dataset is: its files turned into images and labels, and split into training, validation and test.
 
-A reader returns three pairs (images, labels) for training, validation and test: images (N, height, width, channels)
-uint8 as they lie in the files, labels (N,) whole numbers from 0 or None. A new dataset is one more reader and one more
-line in READERS.
+A reader returns three pairs (images, labels) for training, validation and test, and the names of the classes: images
+(N, height, width, channels) uint8 as they lie in the files, labels (N,) whole numbers from 0 or None, names a tuple of
+texts, or None where the files hold none. A new dataset is one more reader and one more line in READERS.
 
 The splits depend on nothing but the files, so that figures compare: where a dataset brings no validation images, they
 are taken from its training images by a permutation that never changes, whatever the user's seed is.
@@ -20,9 +20,11 @@ import importlib.resources
 import numpy as np
 from tqdm import tqdm
 
+from tinyar.data.errors import OptionError
 from tinyar.data.files import find_files, own_folder
-from tinyar.data.folder import classes_of, find_images, read_image
-from tinyar.data.formats import read_amat, read_cifar, read_idx
+from tinyar.data.folder import class_names, classes_of, find_images
+from tinyar.data.formats import MOST_RECORDS, read_amat, read_cifar, read_idx
+from tinyar.data.picture import read_image
 from tinyar.data.sources import SOURCES
 
 SPLIT_SEED = 1798
@@ -47,7 +49,7 @@ def read_digits(name, data_dir, download):
         with np.load(file, allow_pickle=False) as arrays:
             images, labels = arrays["images"][..., None], arrays["labels"]
     parts = np.split(fixed_permutation(len(images)), [1297, 1497])
-    return [(images[part], labels[part]) for part in parts]
+    return [(images[part], labels[part]) for part in parts], None
 
 
 def read_mnist(name, data_dir, download):
@@ -59,15 +61,21 @@ def read_mnist(name, data_dir, download):
         raise ValueError(f"{test_images}: images of {tests.shape[1]} x {tests.shape[2]} pixels, expected "
                          f"{images.shape[1]} x {images.shape[2]} as in {train_images}")
     images, tests = images[..., None], tests[..., None]  # one channel
-    return [*_hold_out(images, labels, train_images), (tests, test_classes)]
+    return [*_hold_out(images, labels, train_images), (tests, test_classes)], None
 
 
 def read_cifar10(name, data_dir, download):
     """CIFAR-10 (Krizhevsky 2009), RGB, from the batches that are there."""
     paths = find_files(name, data_dir, download)
-    *batches, tests = [read_cifar(path) for path in paths]
+    batches, count = [], 0
+    for path in paths[:-1]:
+        batches.append(read_cifar(path))
+        count += len(batches[-1][0])
+        if count > MOST_RECORDS:
+            raise ValueError(f"{path}: with the batches before it {count:,} training images, expected at most "
+                             f"{MOST_RECORDS:,}")
     images, labels = map(np.concatenate, zip(*batches))
-    return [*_hold_out(images, labels, paths[0].parent), tests]
+    return [*_hold_out(images, labels, paths[0].parent), read_cifar(paths[-1])], None
 
 
 def _hold_out(images, labels, origin):
@@ -89,13 +97,13 @@ def read_binarized_mnist(name, data_dir, download):
     columns = MNIST_SIDE * MNIST_SIDE
     rows = [file.size // (2 * columns) for file in SOURCES[name].files]
     images = [read_amat(path, most_rows, columns) for path, most_rows in zip(paths, rows)]
-    return [(part.reshape(-1, MNIST_SIDE, MNIST_SIDE, 1), None) for part in images]
+    return [(part.reshape(-1, MNIST_SIDE, MNIST_SIDE, 1), None) for part in images], None
 
 
 def read_folder(name, data_dir, download, size=32):
     """Your own images, all those in the folder `data_dir` and below it, RGB, size x size; see folder.py."""
     if data_dir is None:
-        raise ValueError("data_dir=None: for dataset 'folder' expected the folder of your images")
+        raise OptionError("{data_dir}: for dataset 'folder' expected the folder of your images", data_dir=None)
     folder = own_folder(data_dir)
     paths = find_images(folder)
     sixth = _sixth(len(paths), folder)
@@ -104,7 +112,8 @@ def read_folder(name, data_dir, download, size=32):
         image[:] = read_image(path, size)
     labels = classes_of(paths, folder)
     parts = np.split(fixed_permutation(len(paths)), [len(paths) - 2 * sixth, len(paths) - sixth])
-    return [(images[part], None if labels is None else labels[part]) for part in parts]
+    splits = [(images[part], None if labels is None else labels[part]) for part in parts]
+    return splits, class_names(paths, folder)
 
 
 READERS = {  # name: (largest value of a pixel, channels, reader)

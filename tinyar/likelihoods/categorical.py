@@ -1,37 +1,10 @@
-"""What the numbers that a network puts out for a pixel mean: a distribution over the levels of its colours.
-
-A likelihood owns its outputs. It says how many a pixel needs and how they are arranged, what they cost, and how a pixel
-is drawn from them. Models, training and the sampler know nothing else of it, so another distribution is another class
-with the same names (`Likelihood`).
-"""
+"""A softmax over the levels of each sub-pixel: the likelihood of PixelCNN and its relatives."""
 
 import numpy as np
 
 from tinyar.backend import NonFiniteError, to_device, to_host, xp
+from tinyar.likelihoods.contract import ALL_COLORS, Likelihood
 from tinyar.losses import nats, softmax_cross_entropy
-
-ALL_COLORS = slice(None)
-
-
-class Likelihood:
-    """The contract. Pixels are integers 0 .. levels - 1, (..., image_channels); outputs is what `arrange` returns.
-
-        levels                        how many values a sub-pixel may have
-        outputs(image_channels)       how many numbers the network gives for a pixel
-        arrange(features)             features (..., outputs) in the shape that the rest uses
-        loss(outputs, pixels)         mean nats per sub-pixel, and the gradient by the outputs
-        nats(outputs, pixels)         what each pixel, or sub-pixel, costs by itself
-        passes(colors)                which colours one look of the network at a pixel suffices to draw
-        draw(outputs, pixel, keep, uniforms, temperature, colors)
-
-    passes: a list of slices of the colours, in order. `colors` says how many colours of a pixel depend on each other
-    through the network (1: none do). Before each further slice the network looks at the pixel again.
-
-    draw fills in, in place, what isn't kept of `pixel`: colour after colour, each given those before it, known or
-    drawn. pixel and keep (True where a sub-pixel is known) are (..., image_channels), and so are uniforms, numbers from
-    [0, 1), one for each sub-pixel. All three lie on the host, so that equal seeds draw equal images on every backend.
-    `colors` is one of the slices of `passes`. A temperature below 1 leans to what is likelier.
-    """
 
 
 class Categorical(Likelihood):
