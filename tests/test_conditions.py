@@ -71,7 +71,7 @@ def test_fit_hides_labels_anew_in_every_epoch(monkeypatch):
     seen = []
     gradient = Workers.gradient
 
-    def watch(self, images, condition=None, inputs=None):
+    def watch(self, images, condition=None, inputs=None, noise=None):
         seen.append(condition)
         return gradient(self, images, condition, inputs)
     monkeypatch.setattr(Workers, "gradient", watch)

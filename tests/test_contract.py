@@ -1022,3 +1022,28 @@ def test_a_models_options_may_be_handed_on_by_name_but_not_by_place():
             super().__init__(*options)
     with pytest.raises(TypeError, match=r"ByPlace.__init__: options need names"):
         ByPlace(2)
+
+
+class TwiceTooSteep(PixelCNN):
+    def loss(self, outputs, x, weight=1.0):
+        loss, doutputs = super().loss(outputs, x, weight)
+        return loss, 2 * doutputs
+
+
+class WithoutWeight(PixelCNN):
+    def loss(self, outputs, x, weight=1.0):
+        return super().loss(outputs, x)
+
+
+class OldSignature(PixelCNN):
+    def loss(self, outputs, x):
+        return super().loss(outputs, x)
+
+
+@pytest.mark.parametrize("kind, message", [
+    (TwiceTooSteep, "doutputs is the gradient of the loss: at outputs.* finite differences give"),
+    (WithoutWeight, "loss takes a weight: with weight=0.5"), (OldSignature, "loss runs: TypeError.*weight")])
+def test_a_models_loss_is_checked_too(kind, message):
+    images = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 1))
+    with pytest.raises(ContractError, match=f"{kind.__name__} breaks the rule that {message}"):
+        check_layer(kind(3, channels=4, blocks=0, first_kernel=3), images)

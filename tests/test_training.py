@@ -132,7 +132,7 @@ def test_validated_saved_and_returned_weights_are_the_averaged_ones(tmp_path):
 def test_every_epoch_has_its_own_order(monkeypatch):
     seen, gradient = [], Workers.gradient
     monkeypatch.setattr(Workers, "gradient",
-                        lambda self, images, *others: seen.append(images) or gradient(self, images))
+                        lambda self, images, *others, **noise: seen.append(images) or gradient(self, images))
     fit(epochs=2, batch_size=60)
     assert (seen[0] != seen[1]).any() and sorted(map(bytes, seen[0])) == sorted(map(bytes, seen[1]))
 
@@ -149,7 +149,7 @@ def test_resumed_equals_unbroken(tmp_path):
     calls = []
     gradient = Workers.gradient
 
-    def breaking(self, images, *others):
+    def breaking(self, images, *others, **noise):
         calls.append(1)
         if len(calls) == 6:
             raise MemoryError("pulled the plug")
@@ -282,7 +282,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_name_of_the_layer(tmp_path):
                 return TRAIN
         calls, gradient = [], Workers.gradient
 
-        def spoiling(self, images, *others):
+        def spoiling(self, images, *others, **noise):
             calls.append(1)
             if len(calls) == 2:
                 model.net.links[2].body.links[1].params["w"][0, 0] = np.inf

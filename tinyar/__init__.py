@@ -1,18 +1,19 @@
 """tinyar: autoregressive image models and VQ-VAEs from scratch, in NumPy on a CPU and CuPy on a GPU, without autograd.
 
-In reading order: layer, layers, losses, likelihoods, gradcheck, model, models, conditions, optim, training, sampling,
-codes, data, pictures, backend.
+In reading order: layer, layers, losses, likelihoods, gradcheck, model, conditions, models, optim, training, sampling,
+codes, pictures, data, backend.
 
 Words, each with one meaning throughout:
     level         the value of a sub-pixel, a whole number 0 .. levels - 1; a sub-pixel is one colour of a pixel
     outputs       what a network puts out for a pixel; logits, where a softmax follows
     tap           one place of a kernel, an offset (row, column); it lives or is masked
     segment       the live taps of one row of a kernel
-    code          an entry of a VQ-VAE's codebook, or its number; told apart by context alone where both are meant
+    code          an entry of a VQ-VAE's codebook, a vector, which goes by its number
     condition     what a model is told of an image besides its pixels; labels and maps are what it is made from
     known, drawn  a pixel that was given, or sampled
     forward, step the same formula on whole images, or at one pixel
-    dx            d loss / d x, of the shape of x; nothing else begins with d
+    figure        a mean loss in the unit in which it is reported
+    dx            d before the name of a variable: d loss / d of it, in its shape; a gradient has no other name
     nats          -ln p; bits/dim are nats per sub-pixel / ln 2
 """
 

@@ -29,14 +29,14 @@ class Conditional(Layer):
     """Adds a linear map of the condition to every pixel (van den Oord et al. 2016, arXiv 1606.05328, its V^T h).
 
     forward     y = x + c v                 x, y (batch, height, width, channels), v (condition channels, channels)
-    backward    dx = dy,  dv = sum over pixels of c^T dy,  dc = dy v^T
+    backward    dx = dy,  dv = sum over the pixels of all images of c^T dy,  dc = dy v^T
 
     The condition c is (batch, height, width, condition channels), a map; or (batch, 1, 1, condition channels), the same
     everywhere, and then dy is summed over the image first. For a class, c v is the row of v that belongs to it: a bias
     for each class. No mask is needed, since c holds no pixel of the image.
 
-    c is told by `told`, before forward or start, which remember what they need of it. v starts at 0, so that an
-    untrained model ignores the condition. After backward, dc is in `condition_gradient`.
+    `told` sets c; forward and start keep what backward and step need. v starts at 0, so that an untrained model ignores
+    the condition. After backward, dc is in `condition_gradient`.
     """
 
     def __init__(self, condition_channels, channels):
@@ -160,8 +160,8 @@ class Conditions:
     """The labels (N,) and maps (N, height, width, channels) of a set of N images, for a model conditioned on them.
 
     images is an array, or a Split of tinyar.data with labels and maps. A model without conditions ignores both.
-    An array has no labels: then all classes count as unknown, unless `required`. Raises ValueError, with `name` in
-    the message, for labels or maps that are missing or don't fit.
+    An array has no labels: then all classes count as unknown; with `required` that is an error. Missing maps always
+    are. Raises ValueError, with `name` in the message, for labels or maps that are missing or don't fit.
     """
 
     def __init__(self, model, images, name, required=False):

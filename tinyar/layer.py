@@ -10,8 +10,8 @@ Arrays are those of `tinyar.backend.xp`, channels-last: images (batch, height, w
 (batch, channels). They have the number type of the parameters (`self.dtype`).
 
 Backward. dx has the shape of x. Gradients are added (+=), since one layer may serve several micro-batches before an
-optimizer steps. A backward begins with `take_cache`, which uses up what one forward kept (x itself will do, without a
-copy). With need_dx=False it returns None: nobody asks for the gradient of the image, and it is costly. forward never
+optimizer steps. A backward begins with `take_cache`, which uses up what one forward kept (keep x itself, not a copy).
+With need_dx=False it returns None: nobody asks for the gradient of the image, and it is costly. forward never
 writes into x, nor backward into dy.
 
 Kinks. A layer that isn't smooth (ReLU) says on which side of its kink each number stands: `sides`. Finite differences
@@ -26,14 +26,14 @@ raster order, and, where the layer is made so, on x at the pixel itself. They ha
 
 Steps go through the raster, row by row, left to right. A step may be repeated at a pixel with another x; the last x
 counts. So memory is made in start (with super().start for the children) and written by position: nothing is appended,
-rolled or popped. To draw a pixel the sampler steps while it is unknown, draws, and lets the network `see` what was
-drawn. `see` goes to all that reads the image itself: to first layers, and to the keys and values of attention. Layers
-behind them aren't asked to see: their input at a pixel depends at most on its earlier colours, which the last step
-knew. A stream that looks right in its own row (the vertical one of Gated PixelCNN) is drawn row by row instead:
+rolled or popped. To draw a pixel the sampler steps, draws a level, and calls `see` with it. Only layers that read the
+image, and the keys and values of attention, are told. Later layers need no `see`: their input at a pixel depends on
+earlier pixels and on earlier colours of this pixel, and the last step had those. A stream that looks right in its own
+row (the vertical one of Gated PixelCNN) is drawn row by row instead:
 
     layer.see_row(x, row)               the inputs of a whole row are known to be x (batch, width, channels)
     y = layer.output_row(row)           the outputs of a row, from the rows seen
-    y = layer.step_row(x, row)          both at once, for layers that remember nothing
+    y = layer.step_row(x, row)          both at once
 
 States. Some layers learn without a gradient too (a codebook by running means). Their arrays are in layer.state, which
 no optimizer touches. forward adds what it sees to layer.sums, which are set to zero with the gradients. Once a batch,
@@ -111,7 +111,10 @@ class Layer:
         return cache
 
     def sides(self):
-        """On which side of its kink each number of the last forward stood, an array; None for a smooth layer."""
+        """On which side of its kink each number of the last forward stands, an array; None for a smooth layer.
+
+        Asked between forward and backward.
+        """
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 

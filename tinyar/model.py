@@ -9,16 +9,19 @@ A model is a layer from images to outputs, with a loss. Training makes each upda
     optimizer.step()
     model.update()
 
-`loss` is a pure function of its arguments. What it returns is what `backward` differentiates, and neither depends on a
-side effect of the other. `outputs` is whatever the model's loss needs: an array of logits, or a tuple.
+`outputs` is whatever the model's loss needs: an array of logits, or a tuple. `loss` is a pure function. What it returns
+is what `backward` differentiates, and neither depends on a side effect of the other.
+
+    loss(outputs, x, weight)    (loss, doutputs), both times weight, x's share of a batch that is cut up over threads;
+                                loss is a scalar of xp, not fetched by float()
 
     config                      the options it was made with, so that type(model)(**model.config) builds it again
     levels, image_channels      what its images look like
     unit, figure(loss)          how a mean loss is reported: in which unit, and the number in that unit
     score(x, condition)         what images cost, summed over sub-pixels, by inference alone: evaluation divides it
-    penalty()                   what the last batch's mean loss has beside that: a quantizer's own terms, say; often 0
-    note(loss)                  a few words on the last batch, whose sums are still there, for the progress bar
-    prepare(images, condition)  a look at the training images, once, before training begins
+    penalty()                   the part of the last batch's mean loss that score leaves out (a quantizer's own terms)
+    note(loss)                  a few words for the progress bar about the last batch; its sums aren't cleared yet
+    prepare(images)             a look at the training images, once, before training begins
     published(name, **changes)  a configuration from a paper, with some options changed
 
 Models that draw have more: see `tinyar.models.autoregressive`. A condition (a class, a map) is told for one batch and
@@ -51,7 +54,7 @@ class Model(Layer):
         model = super().__new__(cls)
         try:
             bound = inspect.signature(cls.__init__).bind(model, *args, **options)
-        except TypeError:  # __init__ says better what is wrong; and a copy takes over the config of its original
+        except TypeError:  # __init__ says better what is wrong; and a copy, made without options, gets config later
             return model
         _, *names = bound.arguments
         given = {name: bound.arguments[name] for name in names}
@@ -104,7 +107,7 @@ class Model(Layer):
         """What there is to tell of the last batches beside their mean loss: nothing, by default."""
         return ""
 
-    def prepare(self, images, condition=None):
+    def prepare(self, images):
         """Look at the training images (a host array) once, before training begins: nothing to do, by default."""
 
 

@@ -97,6 +97,8 @@ def layer_cases(rng):
         Case("ColorLinear 7 -> 8, 3 colours, 2 parts", layers.ColorLinear(7, 8, 3, parts=2, rng=rng), (2, 3, 6, 7)),
         Case("ReLU", relu(), (2, 3, 4, 5)),
         Case("ELU", layers.ELU(), (2, 3, 4, 5)),
+        Case("ConcatELU", layers.ConcatELU(), (2, 3, 4, 5)),
+        Case("Dropout 0.4", layers.Dropout(0.4), (2, 3, 4, 5)),
         Case("Gate 6", layers.Gate(), (2, 3, 4, 6)),
         Case("Reshape", layers.Reshape(5, 12), (2, 3, 4, 5)),
         Case("LayerNorm 6", norm(6), (2, 3, 4, 6)),

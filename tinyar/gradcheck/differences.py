@@ -21,6 +21,7 @@ import numpy as np
 from tinyar.backend import to_device, to_host, xp
 from tinyar.gradcheck.errors import GradientError, running
 from tinyar.gradcheck.held import held_choices
+from tinyar.layers.dropout import noise_told
 from tinyar.layers.quantizer import VectorQuantizer
 
 TOLERANCE = 1e-6
@@ -98,7 +99,7 @@ class Call:
             return self.layer(*self.inputs, *self.condition)
 
     def forward(self):
-        with running(self.layer, "forward"):
+        with running(self.layer, "forward"), noise_told(self.layer, 0, 0, 0):
             return self.layer.forward(*self.inputs, *self.condition)
 
     def backward(self, dy, **options):

@@ -22,6 +22,7 @@ def check_replica(call, seed):
                                  for kind in ("grads", "sums") for key in getattr(mine, kind)):
             raise broken(layer, "a replica has gradients and sums of its own", f"those of {name} are shared",
                          "Make children in __init__; a replica of your own begins with super().replica()")
+    # the same images in reverse, so that a shared cache shows
     other = Call(twin, tuple(part[::-1] for part in map(to_host, call.inputs)) if len(call.inputs) > 1
                  else to_host(call.inputs[0])[::-1], *[to_host(part)[::-1] for part in call.condition])
     layer.zero_grads()

@@ -5,10 +5,11 @@ from tinyar.layers.colors import ColorLinear, conv1x1  # noqa: F401  (a function
 from tinyar.layers.combine import Chain, Residual, Sum
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence, DiagonalRecurrence
+from tinyar.layers.dropout import Dropout, noise_told  # noqa: F401
 from tinyar.layers.gated import GatedBlock
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
-from tinyar.layers.pointwise import ELU, Gate, Linear, ReLU
+from tinyar.layers.pointwise import ELU, ConcatELU, Gate, Linear, ReLU
 from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.recurrent import SequenceRecurrence
 from tinyar.layers.row_lstm import RowRecurrence
@@ -16,6 +17,7 @@ from tinyar.layers.shape import Reshape
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 
-__all__ = ["CausalConv2d", "Chain", "ColorLinear", "Conditional", "Conv2d", "ConvTranspose2d", "DiagonalBiRecurrence",
-           "DiagonalRecurrence", "ELU", "Gate", "GatedBlock", "LayerNorm", "Linear", "MaskedConv2d", "ReLU",
-           "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum", "VectorQuantizer"]
+__all__ = ["CausalConv2d", "Chain", "ColorLinear", "ConcatELU", "Conditional", "Conv2d", "ConvTranspose2d",
+           "DiagonalBiRecurrence", "DiagonalRecurrence", "Dropout", "ELU", "Gate", "GatedBlock", "LayerNorm", "Linear",
+           "MaskedConv2d", "ReLU", "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d",
+           "Sum", "VectorQuantizer"]

@@ -60,8 +60,8 @@ class Residual(Layer):
         return x + self.body.forward(x)
 
     def backward(self, dy, need_dx=True):
-        dbody = self.body.backward(dy, need_dx)
-        return dy + dbody if need_dx else None
+        dx_body = self.body.backward(dy, need_dx)
+        return dy + dx_body if need_dx else None
 
     def step(self, x, at):
         return x + self.body.step(x, at)

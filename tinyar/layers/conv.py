@@ -22,14 +22,14 @@ from tinyar.layer import Layer
 from tinyar.layers.columns import expand_width, margins, shifted_rows, windows
 from tinyar.layers.pointwise import as_rows, check_images, sum_rows
 
-FEW_COLUMNS = 32  # a matrix product with fewer columns than this runs at a fraction of BLAS's speed
+FEW_INPUTS = 32  # numbers that a segment meets; with fewer, a matrix product runs at a fraction of BLAS's speed
 
 
 class CausalConv2d(Layer):
     """Convolution over a list of segments, stride 1, zeros around the image, so that the size stays.
 
-    With x (batch, height, width, in), y (batch, height, width, out), sums over the taps (i, j) of all segments and
-    over pixels (r, c); dy and x count as 0 outside the image:
+    x (batch, height, width, in), y (batch, height, width, out); x[r, c] is a row vector of `in` numbers. sum_ij runs
+    over the taps of all segments, sum_rc over the pixels of all images; x and dy count as 0 outside the image:
 
     forward     y[r, c]  = b + sum_ij  x[r + i, c + j] w[i, j]
     backward    dx[r, c] = sum_ij  dy[r - i, c - j] w[i, j]^T
@@ -39,17 +39,18 @@ class CausalConv2d(Layer):
     Parameters: w, whose taps lie in the order of the segments, (taps, in, out) or a shape that flattens to it; b (out),
     or none with bias=False.
 
-    Segments: (row offset, column offsets), rows at most 0 and increasing. All segments begin at the leftmost column;
-    `columns` are those of the widest.
+    Segments: (row offset, column offsets), rows at most 0 and increasing, columns increasing in equal steps. All
+    segments begin at the leftmost column; `columns` are those of the widest.
 
-    How it is fast. x is expanded along the width: the pixels at all column offsets lie side by side. A segment is then
-    one matrix product with the expansion, i rows away (`tinyar.layers.columns`). Backward expands dy in the same way,
-    columns back to front, for dx and dw both. Where x has few channels, as in the first layer, such a product would
-    have few columns, so all segments are laid side by side, and one product does it.
+    How it is fast. x is expanded along the width: for each pixel, those at all column offsets lie side by side
+    (`expand_width`). A segment is then one matrix product with the expansion, read i rows away (`shifted_rows`).
+    Backward expands dy in the same way, for dx and dw both. The offsets are then -j, so the taps lie in reverse order.
+    Where a segment meets few numbers of x, as in the first layer, all taps are laid side by side instead, and one
+    product does it (`taps_matrix`).
 
-    Drawing. The last rows of the input, as many as the kernel reaches, are kept in a ring: row r in slot r % slots. So
-    at row r the row with offset i is in slot (r + i) % slots. A step is one matrix product of the ring's window around
-    the pixel with the kernel, whose rows are put in the order of the slots.
+    Drawing. The last rows of the input, slots = 1 - (the topmost offset) of them, are kept in a ring: row r in slot
+    r % slots. So at row r the row with offset i is in slot (r + i) % slots. A step is one matrix product of the ring's
+    window around the pixel with the kernel, whose rows are put in the order of the slots.
     """
 
     def __init__(self, in_channels, out_channels, segments, w, bias=True):
@@ -58,7 +59,7 @@ class CausalConv2d(Layer):
         self.segments = [(row, tuple(columns)) for row, columns in segments]
         self.columns = max((columns for _, columns in self.segments), key=len, default=(0,))
         self.top = self.segments[0][0] if self.segments else 0  # offset of the topmost row
-        self.few_columns = len(self.segments) > 1 and len(self.columns) * in_channels < FEW_COLUMNS
+        self.few_inputs = len(self.segments) > 1 and len(self.columns) * in_channels < FEW_INPUTS
         if self.segments:  # a 1x1 kernel may have no tap but the colours of its centre
             self.add_param("w", w)
         if bias:
@@ -73,10 +74,10 @@ class CausalConv2d(Layer):
 
     # -- the whole image -----------------------------------------------------------------------------------------------
 
-    def convolve(self, x, beside):
-        """y, as in the formula; beside is side_by_side(x)."""
-        if beside is not None:
-            y = xp.matmul(beside.swapaxes(1, 2), self.kernel_and_bias())
+    def convolve(self, x, by_tap):
+        """y, as in the formula; by_tap is taps_matrix(x)."""
+        if by_tap is not None:
+            y = xp.matmul(by_tap.swapaxes(1, 2), self.kernel_and_bias())
         else:
             y = None
             for window, w in self.windows_of(x, self.params):
@@ -95,14 +96,14 @@ class CausalConv2d(Layer):
         for row, w in self.kernel_rows(arrays):
             yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(w) * self.in_channels], w
 
-    def side_by_side(self, x):
+    def taps_matrix(self, x):
         """For each pixel (r, c) the inputs (r + i, c + j) of all taps, and a 1, which the bias meets.
 
-        (batch, taps * in + 1, pixels), made tap by tap, each a copy of the moved image: whole rows at a time. None where
-        x has so many channels that a product a segment is faster.
+        (batch, taps * in + 1, pixels), made tap by tap, each a copy of the moved image: whole rows at a time. None
+        where x has so many channels that a product a segment is faster.
         """
         check_images(self, x)
-        if not self.few_columns:
+        if not self.few_inputs:
             return None
         batch, height, width, channels = x.shape
         (left, right), above = margins(self.columns), -self.top
@@ -121,18 +122,18 @@ class CausalConv2d(Layer):
         return xp.concatenate([w, self.params["b"][None] if "b" in self.params else xp.zeros_like(w[:1])])
 
     def __call__(self, x):
-        return self.convolve(x, self.side_by_side(x))
+        return self.convolve(x, self.taps_matrix(x))
 
     def forward(self, x):
-        beside = self.side_by_side(x)
-        self.cache = x, beside
-        return self.convolve(x, beside)
+        by_tap = self.taps_matrix(x)
+        self.cache = x, by_tap
+        return self.convolve(x, by_tap)
 
     def backward(self, dy, need_dx=True):
-        x, beside = self.take_cache()
+        x, by_tap = self.take_cache()
         if "b" in self.grads:
             self.grads["b"] += sum_rows(as_rows(dy))
-        return self.backward_taps(x, dy) if need_dx else self.backward_weights(x, beside, dy)
+        return self.backward_taps(x, dy) if need_dx else self.backward_weights(x, by_tap, dy)
 
     def backward_taps(self, x, dy):
         """dw and dx, both from one expansion of dy. Its columns are -j, so the taps of a segment lie back to front."""
@@ -149,12 +150,12 @@ class CausalConv2d(Layer):
             dw += products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         return dx.reshape(x.shape)
 
-    def backward_weights(self, x, beside, dy):
-        """dw alone, for the layer that reads the data: x has few channels, so expanding it is cheaper than dy."""
+    def backward_weights(self, x, by_tap, dy):
+        """dw alone, for the layer that reads the data: expanding x is cheaper there than expanding dy."""
         dy_by_image = dy.reshape(len(x), -1, self.out_channels)
         # y[r, c] += sum_ij x[r + i, c + j] w[i, j]
-        if beside is not None:
-            products = xp.matmul(beside, dy_by_image).sum(axis=0)  # (taps * in + 1, out)
+        if by_tap is not None:
+            products = xp.matmul(by_tap, dy_by_image).sum(axis=0)  # (taps * in + 1, out)
             self.grads["w"] += products[:-1].reshape(self.grads["w"].shape)
             return
         for window, dw in self.windows_of(x, self.grads):

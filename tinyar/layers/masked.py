@@ -18,33 +18,40 @@ from tinyar.layers.colors import ColorLinear, color_blocks
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.pointwise import check_channels
 
+LARGEST_KERNEL = 255  # far beyond any use: a slip, or a damaged file, shouldn't fill the memory
+
 
 class MaskedConv2d(CausalConv2d):
     """Convolution with an odd square kernel of size k under mask A or B, stride 1, zeros around the image.
 
-    With m = (k - 1) / 2 the live taps (i, j) are the offsets of earlier pixels: i in -m .. -1 with j in -m .. m, and
-    i = 0 with j in -m .. -1 under mask A, -m .. 0 under mask B. With x (batch, height, width, in), y (batch, height,
-    width, out), sums over live taps (i, j) and over pixels (r, c); dy and x count as 0 outside the image:
+    Mathematics. With m = (k - 1) / 2 the live taps (i, j) are the offsets of earlier pixels: i in -m .. -1 with j in
+    -m .. m, and i = 0 with j in -m .. -1 under mask A, -m .. 0 under mask B. x (batch, height, width, in), y (batch,
+    height, width, out); x[r, c] is a row vector of `in` numbers. sum_ij runs over the live taps, sum_rc over the pixels
+    of all images; x and dy count as 0 outside the image:
 
     forward     y[r, c]  = b + sum_ij  x[r + i, c + j] w[i, j]
     backward    dx[r, c] = sum_ij  dy[r - i, c - j] w[i, j]^T
-                dw[i, j] = sum_rc  x[r, c]^T dy[r - i, c - j]
+                dw[i, j] = sum_rc  x[r + i, c + j]^T dy[r, c]  =  sum_rc  x[r, c]^T dy[r - i, c - j]
                 db       = sum_rc  dy[r, c]
 
     Parameters: w (live taps in raster order, in, out), b (out). The code of the formulas is in CausalConv2d.
 
-    With `colors` > 1 the channels of x and y are dealt out to the colours R, G, B. The centre tap then lives from
-    colour a to colour o only if a < o (mask A) or a <= o (mask B). It is a layer of its own, `centre` (ColorLinear),
-    added to the rest. `parts` is explained there.
+    Colours. With `colors` > 1 the channels of x and y are dealt out to the colours R, G, B. The centre tap then lives
+    from colour a to colour o only if a < o (mask A) or a <= o (mask B). It is a layer of its own, `centre`
+    (ColorLinear, a matrix C of live blocks): y[r, c] += x[r, c] C, so dx[r, c] += dy[r, c] C^T and
+    dC = sum_rc x[r, c]^T dy[r, c].
+    With `parts` > 1 the outputs are that many maps side by side, each dealt out by itself.
 
-    The start is He normal, standard deviation sqrt(2 / live inputs of an output), biases 0. Raises ValueError for an
+    The start is He normal, standard deviation sqrt(2 / n) with n the live inputs that an output has on average,
+    biases 0. Raises ValueError for an
     even kernel size, a mask type other than 'A' or 'B', or channels that don't fit.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, mask_type, colors=1, rng=None, parts=1):
-        if not isinstance(kernel_size, (int, np.integer)) or not 1 <= kernel_size <= 255 or kernel_size % 2 == 0:
-            raise ValueError("MaskedConv2d: kernel_size must be odd and at least 1 (and at most 255), so that it has a "
-                             f"centre; got {kernel_size!r}")
+        whole = isinstance(kernel_size, (int, np.integer))
+        if not whole or not 1 <= kernel_size <= LARGEST_KERNEL or kernel_size % 2 == 0:
+            raise ValueError(f"MaskedConv2d: kernel_size must be odd and at least 1 (and at most {LARGEST_KERNEL}), so "
+                             f"that it has a centre; got {kernel_size!r}")
         if mask_type not in ("A", "B"):
             raise ValueError("MaskedConv2d: mask_type is 'A' (centre hidden) or 'B' (centre visible), "
                              f"got {mask_type!r}")
@@ -59,7 +66,7 @@ class MaskedConv2d(CausalConv2d):
         std = (2 / max(live, 1)) ** 0.5
         w = rng.standard_normal((taps, in_channels, out_channels)) * std
         super().__init__(in_channels, out_channels, segments, w)
-        self.kernel_size, self.half, self.taps = int(kernel_size), m, taps
+        self.kernel_size, self.half = int(kernel_size), m
         self.centre = ColorLinear(in_channels, out_channels, colors, mask_type, parts, bias=False, std=std,
                                   rng=rng) if colors > 1 else None
 
@@ -83,8 +90,8 @@ class MaskedConv2d(CausalConv2d):
 
     def backward(self, dy, need_dx=True):
         dx = super().backward(dy, need_dx)
-        dcentre = self.centre.backward(dy, need_dx) if self.centre else None
-        return dx if dcentre is None else dx + dcentre
+        dx_centre = self.centre.backward(dy, need_dx) if self.centre else None
+        return dx if dx_centre is None else dx + dx_centre
 
     def step(self, x, at):
         y = super().step(x, at)

@@ -24,8 +24,8 @@ class LayerNorm(Pointwise):
     tell red what green knows of the same pixel. So each group is normalised for itself; gamma and beta keep
     one entry a channel.
 
-    How it is fast: few passes over the map. xhat is never formed, and forward keeps xc and 1 / s alone. A column that
-    is the same for all channels is spread over them by `outer`.
+    How it is fast: few passes over the map. xhat is never formed, and forward keeps xc and 1 / s alone. A number per
+    pixel is spread over its channels by `outer`.
     """
 
     def __init__(self, channels, colors=1, eps=1e-5):
@@ -49,11 +49,11 @@ class LayerNorm(Pointwise):
         rows = as_rows(x)
         xc, y, inverses = xp.empty_like(rows), xp.empty_like(rows), []
         for group in self.groups:
-            average = xp.full(group.stop - group.start, 1 / (group.stop - group.start), dtype=rows.dtype)
-            ones, centred = xp.ones_like(average), xc[:, group]
-            outer(xp.matmul(rows[:, group], average), -ones, out=centred)
+            mean_of = xp.full(group.stop - group.start, 1 / (group.stop - group.start), dtype=rows.dtype)
+            ones, centred = xp.ones_like(mean_of), xc[:, group]
+            outer(xp.matmul(rows[:, group], mean_of), -ones, out=centred)
             centred += rows[:, group]
-            variance = xp.einsum("pc,pc->p", centred, centred) * (1 / len(average))
+            variance = xp.einsum("pc,pc->p", centred, centred) * (1 / len(mean_of))
             inverse = 1 / xp.sqrt(variance + self.eps)
             outer(inverse, self.params["gamma"][group], out=y[:, group])
             y[:, group] *= centred
@@ -73,14 +73,14 @@ class LayerNorm(Pointwise):
             if need_dx:
                 weights = gamma[group] * (1 / (group.stop - group.start))  # a mean over channels, times gamma
                 mean_u, mean_u_xc = xp.matmul(dy_rows[:, group], weights), xp.matmul(products[:, group], weights)
-                part, term, ones = dx[:, group], products[:, group], xp.ones_like(weights)
-                outer(inverse, gamma[group], out=part)
-                part *= dy_rows[:, group]  # u / s
-                outer(mean_u_xc * inverse * inverse * inverse, ones, out=term)  # nobody needs the products any more
-                term *= xc[:, group]
-                part -= term
-                outer(mean_u * inverse, ones, out=term)
-                part -= term
+                dx_group, scratch, ones = dx[:, group], products[:, group], xp.ones_like(weights)
+                outer(inverse, gamma[group], out=dx_group)
+                dx_group *= dy_rows[:, group]  # u / s
+                outer(mean_u_xc * inverse * inverse * inverse, ones, out=scratch)  # nobody needs the products any more
+                scratch *= xc[:, group]
+                dx_group -= scratch
+                outer(mean_u * inverse, ones, out=scratch)
+                dx_group -= scratch
         return dx.reshape(dy.shape) if need_dx else None
 
 

@@ -92,6 +92,34 @@ class ELU(Pointwise):
         return dy * xp.minimum(y + 1, 1) if need_dx else None
 
 
+class ConcatELU(Pointwise):
+    """y = [elu(x), elu(-x)] along the channels, twice as many as x has (Salimans et al. 2017, arXiv 1701.05517).
+
+    With elu(z) = z where z > 0, exp(z) - 1 elsewhere, and its slope e(z) = min(elu(z) + 1, 1):
+
+    forward     y1 = elu(x),  y2 = elu(-x)                x (..., channels), y (..., 2 * channels)
+    backward    dx = dy1 e(x) - dy2 e(-x)
+
+    At 0 both slopes are 1, so it has no kink. y is all that backward needs.
+    """
+
+    def __call__(self, x):
+        y = xp.concatenate([x, -x], axis=-1)
+        return xp.maximum(y, xp.expm1(xp.minimum(y, 0)))
+
+    def forward(self, x):
+        self.cache = self(x)
+        return self.cache
+
+    def backward(self, dy, need_dx=True):
+        y = self.take_cache()
+        if not need_dx:
+            return None
+        dboth = dy * xp.minimum(y + 1, 1)
+        channels = dy.shape[-1] // 2
+        return dboth[..., :channels] - dboth[..., channels:]
+
+
 class Gate(Pointwise):
     """y = tanh(a) * sigmoid(b), with a the first half of the channels and b the second
     (van den Oord et al. 2016, arXiv 1606.05328).
@@ -132,9 +160,9 @@ class Gate(Pointwise):
             return None
         dx = xp.empty((*dy.shape[:-1], 2 * dy.shape[-1]), dtype=dy.dtype)
         da, db = dx[..., :dy.shape[-1]], dx[..., dy.shape[-1]:]
-        dy_s = dy * s
-        xp.multiply(dy_s, 1 - t * t, out=da)
-        xp.multiply(dy_s * t, 1 - s, out=db)
+        through_s = dy * s
+        xp.multiply(through_s, 1 - t * t, out=da)
+        xp.multiply(through_s * t, 1 - s, out=db)
         return dx
 
 

@@ -5,7 +5,7 @@
 z_i is the feature vector of one position, E (codes, channels) the codebook. An argmin has no useful derivative. So the
 decoder's gradient passes straight through, from e to z, as if the quantizer were the identity, and two losses see to
 it that this isn't far from true: one pulls the codes to the vectors, the other the vectors to their codes. With sg
-("stop gradient") for what counts as a constant, and means over all N positions and d channels,
+("stop gradient") for what counts as a constant, and means over all N positions and all channels,
 
     loss = mean |sg[z] - e|^2 + beta mean |z - sg[e]|^2
 
@@ -26,8 +26,8 @@ class VectorQuantizer(Layer):
     """The nearest codes of z (..., channels), in the shape of z.
 
     forward     e_i = E[k_i],  codebook_loss = commitment_loss = mean (z - e)^2: one number, but two gradients
-    backward    dz_i = dy_i + dloss beta 2 (z_i - e_i) / (N d)
-                dE_k = sum of  dloss 2 (e_i - z_i) / (N d)  over all i with k_i = k; nothing of dy
+    backward    dz_i = dy_i + dloss beta 2 (z_i - e_i) / (N channels)
+                dE_k = sum of  dloss 2 (e_i - z_i) / (N channels)  over all i with k_i = k; nothing of dy
 
     The layer has a second result, its own loss: after forward it is in the attribute `loss`, a mean over the vectors of
     that forward. dloss is the gradient by it, 1 unless a model puts the loss into a larger one (`tinyar.models.VQVAE`).

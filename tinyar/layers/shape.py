@@ -35,6 +35,20 @@ def move_down(x):
     return y
 
 
+def move_right(x):
+    """x (batch, height, width, channels) one column further right: a zero column comes in, the last column is lost."""
+    y = xp.empty_like(x)
+    y[:, :, 0], y[:, :, 1:] = 0, x[:, :, :-1]
+    return y
+
+
+def move_left(dy):
+    """The gradient of move_right, its transpose: one column further left, a zero column on the right."""
+    dx = xp.empty_like(dy)
+    dx[:, :, -1], dx[:, :, :-1] = 0, dy[:, :, 1:]
+    return dx
+
+
 def move_up(dy):
     """The gradient of move_down, its transpose: one row further up, a zero row at the bottom."""
     dx = xp.empty_like(dy)

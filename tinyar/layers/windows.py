@@ -8,7 +8,7 @@ an axis of n pixels that gives
 Two methods do all the work of strided convolutions and of their gradients, with one large matrix product each:
 
     Windows.matrix    every window of an image as one row of a matrix ("im2col")
-    Windows.image     its transpose: an image of windows that add up
+    Windows.image     its transpose: the sum of windows laid over an image
 
 With the usual 4x4 windows every 2 pixels a pixel is copied only 4 times; for the 7x7 windows at every pixel of an image
 model it would be 49 times, so `tinyar.layers.conv` goes another way. The definition of Windows.image is the loop
@@ -20,9 +20,10 @@ model it would be 49 times, so `tinyar.layers.conv` goes another way. The defini
                 image[u, v] += pixels[r, c] w[i, j]^T
 
 which adds rows of a matrix to where they came from ("col2im"), in many small steps. The code gathers instead. It cuts
-the padded image into blocks of s x s pixels. Write a tap as i = a s + e with 0 <= e < s. It lies in the block that is a
-blocks after the window's first one, at place e within that block. So a block is reached by ceil(k / s) windows, one for
-each a. Their pixels, side by side, times the kernel with its taps sorted by e, make the whole block.
+the padded image into blocks of s x s pixels. Window r starts at row r s of the padded image, where block r starts.
+Write a tap as i = a s + e with 0 <= e < s: tap i of window r lies in block r + a, at place e. So block q gets the taps
+(a, e) of window q - a, for each a, which are ceil(k / s) windows. Their pixels, side by side, times the kernel with its
+taps sorted by e, make the block in one product.
 """
 
 from dataclasses import dataclass

@@ -43,7 +43,8 @@ class Categorical(Likelihood):
         pixel[..., colors] = np.where(keep[..., colors], pixel[..., colors], drawn)
 
     def sample(self, outputs, uniforms, temperature=1.0):
-        """One level for each vector of outputs: the first whose cumulative probability exceeds its uniform number.
+        """One level (...) for each vector of outputs (..., levels): the first whose cumulative probability exceeds its
+        uniform number (...).
 
         The temperature divides the outputs: below 1 likely levels become likelier, above 1 all become more alike. Of
         outputs that aren't finite comes -1.

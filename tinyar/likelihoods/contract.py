@@ -15,15 +15,33 @@ class Likelihood:
         outputs(image_channels)       how many numbers the network gives for a pixel
         arrange(features)             features (..., outputs) in the shape that the rest uses
         loss(outputs, pixels)         mean nats per sub-pixel, and the gradient by the outputs
-        nats(outputs, pixels)         what each pixel, or sub-pixel, costs by itself
-        passes(colors)                which colours one look of the network at a pixel suffices to draw
+        nats(outputs, pixels)         costs in nats, (..., image_channels) or, where colours share them, (...)
+        passes(colors)                groups of colours; the network takes one step before each group
         draw(outputs, pixel, keep, uniforms, temperature, colors)
 
     passes: a list of slices of the colours, in order. `colors` says how many colours of a pixel depend on each other
-    through the network (1: none do). Before each further slice the network looks at the pixel again.
+    through the network (1: none do).
 
     draw fills in, in place, what isn't kept of `pixel`: colour after colour, each given those before it, known or
     drawn. pixel and keep (True where a sub-pixel is known) are (..., image_channels), and so are uniforms, numbers from
     [0, 1), one for each sub-pixel. All three lie on the host, so that equal seeds draw equal images on every backend.
     `colors` is one of the slices of `passes`. A temperature below 1 leans to what is likelier.
     """
+
+    def outputs(self, image_channels):
+        raise TypeError(f"{type(self).__name__} doesn't say how many outputs a pixel needs")
+
+    def arrange(self, features):
+        return features
+
+    def loss(self, outputs, pixels):
+        raise TypeError(f"{type(self).__name__} has no loss, so nothing can be trained by it")
+
+    def nats(self, outputs, pixels):
+        raise TypeError(f"{type(self).__name__} has no nats, so nothing can be evaluated by it")
+
+    def passes(self, colors):
+        return [ALL_COLORS]
+
+    def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
+        raise TypeError(f"{type(self).__name__} has no draw, so nothing can be drawn from it")

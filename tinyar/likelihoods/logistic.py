@@ -19,13 +19,13 @@ import math
 from tinyar.backend import xp
 
 
-def exact_log_probability(x, k, means, scales, levels):
+def exact_log_probability(x, k, means, log_scales, levels):
     """log p of levels k, at x (..., channels), under each component (..., channels, M); and its slopes by m and s.
 
     d log p / d m = e^-s (sig(b) - sig(-a)),  d log p / d s = b sig(b) - a sig(-a) - h e^-h / (1 - e^-h), with the terms
     that belong to a, b and h left out where log p has none of them.
     """
-    inverse, half = xp.exp(-scales), 1 / (levels - 1)
+    inverse, half = xp.exp(-log_scales), 1 / (levels - 1)
     offset = x[..., None] - means
     a, b, h = inverse * (offset + half), inverse * (offset - half), inverse * (2 * half)
     upper, lower = (k < levels - 1)[..., None], (k > 0)[..., None]  # has the bin such an edge?
@@ -36,16 +36,16 @@ def exact_log_probability(x, k, means, scales, levels):
     return log_p, inverse * (by_b - by_a), b * by_b - a * by_a - by_h
 
 
-def paper_log_probability(x, k, means, scales, levels):
+def paper_log_probability(x, k, means, log_scales, levels):
     """The published form of the same, for 256 levels.
 
     Where D = sig(a) - sig(b) > 1e-5, log D, with slopes -e^-s (sig'(a) - sig'(b)) / D and (b sig'(b) - a sig'(a)) / D;
     else, with t = e^-s (x - m), the density t - s - 2 sp(t) - log(127.5), with slopes -e^-s (1 - 2 sig(t)) and
     -1 - t (1 - 2 sig(t)). The edges are those of the exact form.
     """
-    log_p, by_mean, by_scale = exact_log_probability(x, k, means, scales, levels)
+    log_p, by_mean, by_scale = exact_log_probability(x, k, means, log_scales, levels)
     middle = ((k > 0) & (k < levels - 1))[..., None]
-    inverse, half = xp.exp(-scales), 1 / (levels - 1)
+    inverse, half = xp.exp(-log_scales), 1 / (levels - 1)
     t = inverse * (x[..., None] - means)
     a, b = t + inverse * half, t - inverse * half
     difference = sigmoid(a) - sigmoid(b)
@@ -54,7 +54,7 @@ def paper_log_probability(x, k, means, scales, levels):
     safe = xp.maximum(difference, 1e-12)
     slope_a, slope_b, bend = sigmoid(a) * sigmoid(-a), sigmoid(b) * sigmoid(-b), 1 - 2 * sigmoid(t)
     log_p = xp.where(wide, xp.log(safe), log_p)
-    log_p = xp.where(narrow, t - scales - 2 * softplus(t) - math.log((levels - 1) / 2), log_p)
+    log_p = xp.where(narrow, t - log_scales - 2 * softplus(t) - math.log((levels - 1) / 2), log_p)
     by_mean = xp.where(wide, inverse * (slope_b - slope_a) / safe, by_mean)
     by_mean = xp.where(narrow, -inverse * bend, by_mean)
     by_scale = xp.where(wide, (b * slope_b - a * slope_a) / safe, by_scale)

@@ -29,7 +29,8 @@ class LogisticMixture(Likelihood):
     """A mixture of `components` logistics, rounded to `levels` levels, over images of 1 or 3 channels.
 
     outputs (..., 3 M) for grey, (..., 10 M) for colour; pixels (..., image_channels), integers. nats are those of whole
-    pixels, (...), since the colours share the component. Raises ValueError for levels outside 2 .. 256, other numbers
+    pixels, (...), since the colours share the component. They depend on each other here, not through the network, so
+    one step serves them all. Raises ValueError for levels outside 2 .. 256, other numbers
     of channels, fewer than one component, and for mode="paper" with other than 256 levels.
     """
 
@@ -52,19 +53,14 @@ class LogisticMixture(Likelihood):
             raise ValueError(f"LogisticMixture: made for {self.image_channels} channels, got {image_channels}")
         return self.components * (10 if image_channels == 3 else 3)
 
-    def arrange(self, features):
-        return features
-
-    def passes(self, colors):
-        return [ALL_COLORS]  # colours depend on each other here, not through the network
-
     # -- what pixels cost ----------------------------------------------------------------------------------------------
 
     def nats(self, outputs, pixels):
         """The nats that each pixel costs, all its colours together: (...)."""
-        logits, s, raw, mu = self.split(outputs)
+        logits, s, coefficients, mu = self.split(outputs)
         x, k = self.on_grid(outputs, pixels)
-        log_p, _, _ = self.log_probability(x, k, self.means(mu, raw, x), xp.maximum(s, LEAST_LOG_SCALE), self.levels)
+        means, log_scales = self.means(mu, coefficients, x), xp.maximum(s, LEAST_LOG_SCALE)
+        log_p, _, _ = self.log_probability(x, k, means, log_scales, self.levels)
         return -log_sum_exp(log_softmax(logits) + log_p.sum(axis=-2))
 
     def loss(self, outputs, pixels):
@@ -77,11 +73,11 @@ class LogisticMixture(Likelihood):
             backward    dlogit_i = (softmax(logits)_i - r_i) / N
                         dm = -r_i (d log p / d m) / N,  dmu = dm
                         ds = -r_i (d log p / d s) / N where s >= -7, else 0
-                        draw_0 = (1 - c_0^2) x_R dm_G;  draw_1 = (1 - c_1^2) x_R dm_B;  draw_2 = (1 - c_2^2) x_G dm_B
+                        d raw_0 = (1 - c_0^2) x_R dm_G;  d raw_1 = (1 - c_1^2) x_R dm_B;  d raw_2 = (1 - c_2^2) x_G dm_B
         """
-        logits, s, raw, mu = self.split(outputs)
+        logits, s, coefficients, mu = self.split(outputs)
         x, k = self.on_grid(outputs, pixels)
-        means = self.means(mu, raw, x)
+        means = self.means(mu, coefficients, x)
         log_p, by_mean, by_scale = self.log_probability(x, k, means, xp.maximum(s, LEAST_LOG_SCALE), self.levels)
         log_weights = log_softmax(logits)
         joint = log_weights + log_p.sum(axis=-2)  # J (..., M)
@@ -91,27 +87,27 @@ class LogisticMixture(Likelihood):
         dmeans = -scale * shares[..., None, :] * by_mean  # (..., channels, M)
         dscales = -scale * shares[..., None, :] * by_scale * (s >= LEAST_LOG_SCALE)
         doutputs = xp.empty_like(outputs)
-        dlogits, ds, draw, dmu = self.split(doutputs)
+        dlogits, ds, dcoefficients, dmu = self.split(doutputs)
         dlogits[...] = scale * (xp.exp(log_weights) - shares)
         dmu[...], ds[...] = dmeans, dscales
-        if raw is not None:
-            slopes = 1 - xp.tanh(raw) ** 2
-            draw[..., 0, :] = slopes[..., 0, :] * x[..., 0, None] * dmeans[..., 1, :]
-            draw[..., 1, :] = slopes[..., 1, :] * x[..., 0, None] * dmeans[..., 2, :]
-            draw[..., 2, :] = slopes[..., 2, :] * x[..., 1, None] * dmeans[..., 2, :]
+        if coefficients is not None:
+            slopes = 1 - xp.tanh(coefficients) ** 2
+            dcoefficients[..., 0, :] = slopes[..., 0, :] * x[..., 0, None] * dmeans[..., 1, :]
+            dcoefficients[..., 1, :] = slopes[..., 1, :] * x[..., 0, None] * dmeans[..., 2, :]
+            dcoefficients[..., 2, :] = slopes[..., 2, :] * x[..., 1, None] * dmeans[..., 2, :]
         return -log_pixel.sum() * scale, doutputs
 
     def table(self, outputs, pixels, color):
         """p(level of this colour | the earlier colours of pixels), for every level: (..., levels)."""
-        logits, s, raw, mu = self.split(outputs)
+        logits, s, coefficients, mu = self.split(outputs)
         x, k = self.on_grid(outputs, pixels)
-        scales = xp.maximum(s, LEAST_LOG_SCALE)
-        means = self.means(mu, raw, x)
-        log_p, _, _ = self.log_probability(x, k, means, scales, self.levels)
+        log_scales = xp.maximum(s, LEAST_LOG_SCALE)
+        means = self.means(mu, coefficients, x)
+        log_p, _, _ = self.log_probability(x, k, means, log_scales, self.levels)
         log_weights = log_softmax(logits + log_p[..., :color, :].sum(axis=-2))  # (..., M)
         every = xp.arange(self.levels)
         each, _, _ = self.log_probability((2 / (self.levels - 1) * every - 1).astype(outputs.dtype), every,
-                                          means[..., color, None, :], scales[..., color, None, :], self.levels)
+                                          means[..., color, None, :], log_scales[..., color, None, :], self.levels)
         return xp.exp(log_sum_exp(log_weights[..., None, :] + each))
 
     # -- drawing -------------------------------------------------------------------------------------------------------
@@ -125,25 +121,28 @@ class LogisticMixture(Likelihood):
         it, scales multiplied; this isn't the same as p^(1 / temperature).
         """
         outputs = outputs.astype(xp.float64)
-        logits, s, raw, mu = self.split(outputs)
-        log_weights, scales = logits / temperature, xp.maximum(s, LEAST_LOG_SCALE) + float(np.log(temperature))
+        logits, s, coefficients, mu = self.split(outputs)
+        log_weights, log_scales = logits / temperature, xp.maximum(s, LEAST_LOG_SCALE) + float(np.log(temperature))
         x = xp.zeros((*outputs.shape[:-1], self.image_channels))
         for color in range(self.image_channels):
-            means = self.means(mu, raw, x)[..., color, :]
-            drawn = to_host(self.draw_color(log_weights, means, scales[..., color, :], to_device(uniforms[..., color])))
+            means = self.means(mu, coefficients, x)[..., color, :]
+            scales_now, uniforms_now = log_scales[..., color, :], to_device(uniforms[..., color])
+            drawn = to_host(self.draw_color(log_weights, means, scales_now, uniforms_now))
             pixel[..., color] = np.where(keep[..., color], pixel[..., color], drawn)
             x_now, k = self.on_grid(outputs, to_device(pixel[..., color:color + 1].astype(np.int64)))
             x[..., color] = x_now[..., 0]
-            log_p, _, _ = self.log_probability(x_now, k, means[..., None, :], scales[..., color, None, :], self.levels)
+            log_p, _, _ = self.log_probability(x_now, k, means[..., None, :], scales_now[..., None, :], self.levels)
             log_weights = log_weights + log_p[..., 0, :]
 
-    def draw_color(self, log_weights, means, scales, uniforms):
-        """One level for each uniform number (...), from weights, means and log-scales (..., M)."""
+    def draw_color(self, log_weights, means, log_scales, uniforms):
+        """One level for each uniform number (...).
+
+        log_weights (up to a constant), means and log_scales are (..., M)."""
         weights = xp.exp(log_softmax(log_weights))
         cumulative = xp.cumsum(weights, axis=-1)
         chosen = xp.minimum((cumulative <= uniforms[..., None]).sum(axis=-1), self.components - 1)[..., None]
         weight, above, mean, scale = (xp.take_along_axis(array, chosen, axis=-1)[..., 0]
-                                      for array in (weights, cumulative, means, scales))
+                                      for array in (weights, cumulative, means, log_scales))
         v = xp.clip((uniforms - (above - weight)) / weight, 1e-300, 1 - 2.0 ** -53)
         y = mean + xp.exp(scale) * (xp.log(v) - xp.log1p(-v))
         if not bool(xp.isfinite(y).all()):
@@ -160,14 +159,14 @@ class LogisticMixture(Likelihood):
                              f"got shape {outputs.shape}")
         m, channels = self.components, self.image_channels
         parts = outputs[..., m:].reshape(*outputs.shape[:-1], channels, -1, m)
-        raw = parts[..., 2, :] if channels == 3 else None
-        return outputs[..., :m], parts[..., 1, :], raw, parts[..., 0, :]
+        coefficients = parts[..., 2, :] if channels == 3 else None
+        return outputs[..., :m], parts[..., 1, :], coefficients, parts[..., 0, :]
 
-    def means(self, mu, raw, x):
+    def means(self, mu, coefficients, x):
         """m (..., channels, M): the means, moved by the earlier colours of x (..., channels)."""
-        if raw is None:
+        if coefficients is None:
             return mu
-        c, red, green = xp.tanh(raw), x[..., 0, None], x[..., 1, None]
+        c, red, green = xp.tanh(coefficients), x[..., 0, None], x[..., 1, None]
         return mu + xp.stack([xp.zeros_like(mu[..., 0, :]), c[..., 0, :] * red,
                               c[..., 1, :] * red + c[..., 2, :] * green], axis=-2)
 

@@ -15,26 +15,27 @@ import numpy as np
 from tinyar import conditions
 from tinyar.backend import xp
 from tinyar.layers.colors import conv1x1
+from tinyar.layers.masked import LARGEST_KERNEL
 from tinyar.likelihoods import Categorical
 from tinyar.losses import bits_per_dim
 from tinyar.model import Model
 
-MOST_LAYERS, MOST_TAPS = 1000, 255  # far beyond any use: a slip, or a damaged file, shouldn't fill the memory
+MOST_LAYERS = 1000  # far beyond any use: a slip, or a damaged file, shouldn't fill the memory
 
 
 class AutoregressiveModel(Model):
     """outputs = net(2 x / (levels - 1) - 1), given a condition. A subclass builds self.net in its __init__.
 
-    x (batch, height, width, image_channels), integers 0 .. levels - 1, of any height and width; outputs as the
-    likelihood arranges them, for a softmax (batch, height, width, image_channels, levels) logits. backward returns the
+    x (batch, height, width, image_channels), integers 0 .. levels - 1, of any height and width. outputs are as the
+    likelihood arranges them: for a softmax, logits (batch, height, width, image_channels, levels). backward returns the
     gradient by x as if its levels were real numbers.
 
     likelihood      what the outputs mean: for a softmax `softmax_over(levels, one_hot)`
     ordered_colors  a colour of a pixel may depend on those before it in the order R, G, B; without, all colours of a
                     pixel are independent of each other, given the earlier pixels
     one_hot         the pixels are codes (`tinyar.codes`), numbers without an order: the network sees the one-hot vector
-                    of each. x may also be such vectors (..., levels) themselves; backward then returns the gradient by
-                    them
+                    of each. x may also be such vectors (..., levels) themselves. backward returns the gradient by the
+                    vectors, (batch, height, width, levels), whichever form x had
     classes, map_channels   what the model is conditioned on: see `condition`
 
     `published` and the rest of the contract: `tinyar.model`. Raises ValueError for options that don't fit together.
@@ -136,9 +137,9 @@ class AutoregressiveModel(Model):
             super().start(batch, height, width)
 
     def step(self, x, at):
-        """The outputs at one pixel, without the axes of the image; x (batch, image_channels).
+        """The outputs at one pixel, without the axes of the image; x (batch, image_channels), the levels known so far.
 
-        Where colours are ordered, those of x before the one to be drawn count.
+        With ordered colours the outputs of a colour depend on the colours before it; the rest of x is ignored.
         """
         return self.likelihood.arrange(self.net.step(self.scale(x), at))
 
@@ -176,8 +177,8 @@ def start_small(layer):
 
 def check_kernel(model, option, size):
     """Raise ValueError unless the kernel size is odd and at least 3, so that it has a centre and looks beyond it."""
-    if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0 or size > MOST_TAPS:
-        raise ValueError(f"{type(model).__name__}: {option} must be odd and at least 3 (and at most {MOST_TAPS}), "
+    if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0 or size > LARGEST_KERNEL:
+        raise ValueError(f"{type(model).__name__}: {option} must be odd and at least 3 (and at most {LARGEST_KERNEL}), "
                          f"got {size!r}")
 
 

@@ -24,7 +24,7 @@ from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.layers.usage import perplexity
 from tinyar.model import check_finite
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
-from tinyar.models.autoregressive import check_count, whole_numbers
+from tinyar.models.autoregressive import check_count, start_small, whole_numbers
 
 PUBLISHED = {
     # The paper's encoder and decoder: 4,942,915 parameters in colour with squared error, the codebook included.
@@ -47,8 +47,9 @@ class VQVAE(Autoencoder):
         unit       u + body(u), the body ReLU, 3x3 to residual_channels, ReLU, 1x1 back
 
     x (batch, height, width, image_channels), integers 0 .. levels - 1, which the network sees as -1 .. 1. What y is and
-    what it costs, for output="mse" and "categorical": see Autoencoder. flat=(height, width) makes one single code of an
-    image of that size: only K outputs are possible, and learning is clustering.
+    what it costs, for output="mse" and "categorical": see Autoencoder. codes (their number K), code_channels (d), beta,
+    learning, decay and revive_below: see VectorQuantizer. flat=(height, width) makes one single code of an image of
+    that size, by a linear layer from all positions: only K outputs are possible, and learning is clustering.
 
     Training. forward returns the pair (y, the quantizer's own loss), since `loss` needs both: their sum is what is
     minimised, and what backward differentiates. Inference, `model(x)`, is y alone. `note` tells the parts.
@@ -66,7 +67,7 @@ class VQVAE(Autoencoder):
         if not widths:
             raise ValueError("VQVAE: widths names at least one convolution of stride 2, got none")
         check_count(self, "residual_units", residual_units, least=0)
-        self.state["prepared"] = xp.zeros(1, dtype=xp.float32)
+        self.state["prepared"] = xp.zeros(1, dtype=xp.float32)  # a state, so that a resumed run doesn't prepare again
         rng, top = np.random.default_rng(seed), widths[-1]
         down = [Conv2d(i, o, 4, 2, 1, rng) for i, o in zip((image_channels, *widths), widths)]
         down += [Conv2d(top, top, 3, 1, 1, rng)] if mix else []
@@ -76,8 +77,7 @@ class VQVAE(Autoencoder):
         self.quantizer = VectorQuantizer(codes, code_channels, beta, learning, decay,
                                          revive_below=revive_below, rng=rng)
         self.decoder = Chain(*from_code, *units(top, residual_channels, residual_units, rng), *joined_by_relu(up))
-        for param in up[-1].params.values():
-            param *= 0.1  # the first outputs are near 0, the middle grey, rather than far off
+        start_small(up[-1])  # the first outputs are near 0, the middle grey, rather than far off
 
     def bottleneck(self, top, code_channels, flat, rng):
         """The layers to the codes and from them, two lists: a code for each position, or a single one if flat."""
@@ -91,7 +91,7 @@ class VQVAE(Autoencoder):
 
     # -- training ------------------------------------------------------------------------------------------------------
 
-    def prepare(self, images, condition=None):
+    def prepare(self, images):
         """Take the variance of the images, and start the codebook from the encoder's vectors. Done only once."""
         if self.state["prepared"][0]:
             return
@@ -130,7 +130,7 @@ class VQVAE(Autoencoder):
     def note(self, loss):
         """The parts of the last batch's loss, and the perplexity of the codes that it chose."""
         penalty = float(self.penalty())
-        return (f"reconstruction {self.figure(loss - penalty):.4f}, codes {penalty:.4f}, "
+        return (f"reconstruction {self.figure(loss - penalty):.4f}, codebook terms {penalty:.4f}, "
                 f"perplexity {perplexity(self.quantizer.sums['counts']):.1f}")
 
     # -- codes ---------------------------------------------------------------------------------------------------------

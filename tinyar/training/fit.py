@@ -23,11 +23,10 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     """Train a model on its mean loss per sub-pixel; returns a History, in model.unit (bits per dimension for PixelCNN).
 
     Data
-    train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, whose
-                        `for_epoch` may draw them anew for each epoch, and whose labels or maps
-                        a conditional model needs
-    hide_labels         share of the training images, others in every epoch, whose class isn't told, so that
-                        a conditional model can do without one too
+    train, validation   images (N, height, width, channels), integers on the host, or a Split of tinyar.data, which
+                        also holds labels and maps, and may draw its images anew for each epoch
+    hide_labels         share of the training images whose class is hidden, others in each epoch; so the model also
+                        learns to do without one
     scheduled_sampling  a ScheduledSampling (tinyar.training) that mixes the model's own draws into its inputs;
                         the training figure isn't a likelihood then, the validation figure is
 
@@ -37,7 +36,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     optimizer           Adam, RMSProp, or another class that is made from (model, lr)
     clip                limit of the global norm of the gradients, None for none
     average             decay of the averaged weights (tinyar.optim.WeightAverage), None for none
-    patience            stop after so many epochs in a row that bring no better validation bits/dim, None for never
+    patience            stop after so many epochs in a row that bring no better validation figure, None for never
     threads             cores to use (default: TINYAR_THREADS, or all)
 
     Files
@@ -63,21 +62,21 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     run = Run(model, optimizer(model, lr), None if average is None else WeightAverage(model, average),
               scheduled_sampling, options, out, save_every, about)
     with run:
-        if not run.open(resume):
-            model.prepare(sets.draw(0))
+        if not run.open(resume):  # no run was there to go on with
+            model.prepare(sets.images_of_epoch(0))
             if run.average:
                 run.average.restart()
             run.save()
         with workers, Interrupt() as interrupt:
-            all_epochs(run, workers, sets, interrupt, epochs, patience, progress)
+            all_epochs(run, workers, sets, interrupt, epochs, patience, show=progress)
     return run.history
 
 
-def all_epochs(run, workers, sets, interrupt, epochs, patience, progress):
+def all_epochs(run, workers, sets, interrupt, epochs, patience, show):
     """All epochs that are left, until the last one, the patience's end, or an interruption."""
     history = run.history
     while run.progress.epoch <= epochs and not (patience and history.epochs_since_best() >= patience):
-        one_epoch(run, workers, sets, interrupt, epochs, progress)
+        one_epoch(run, workers, sets, interrupt, epochs, show)
         if interrupt.asked:
             run.save()
             history.interrupted = True
@@ -86,21 +85,21 @@ def all_epochs(run, workers, sets, interrupt, epochs, patience, progress):
     run.restore_best()
 
 
-def one_epoch(run, workers, sets, interrupt, epochs, progress):
+def one_epoch(run, workers, sets, interrupt, epochs, show):
     """The rest of the run's epoch; at its end, if nothing interrupts it, held-out images are measured."""
-    at, model = run.progress, run.model
-    images = sets.draw(at.epoch - 1)
-    conditions = sets.conditions.hiding(run.options["hide_labels"], run.options["seed"], at.epoch)
-    with tqdm(desc=f"epoch {at.epoch}/{epochs}", total=len(images), initial=at.images, unit=" images",
-              disable=not progress) as bar:
+    progress, model = run.progress, run.model
+    images = sets.images_of_epoch(progress.epoch - 1)
+    conditions = sets.conditions.hiding(run.options["hide_labels"], run.options["seed"], progress.epoch)
+    with tqdm(desc=f"epoch {progress.epoch}/{epochs}", total=len(images), initial=progress.images, unit=" images",
+              disable=not show) as bar:
         train_epoch(run, workers, images, conditions, interrupt, bar)
-    if at.images < len(images):
+    if progress.images < len(images):
         return
     spoilt = spoilt_array(model)
     if spoilt:
-        raise NonFiniteError(f"{spoilt} isn't finite any more after update {at.updates}; {ADVICE}")
+        raise NonFiniteError(f"{spoilt} isn't finite any more after update {progress.updates}; {ADVICE}")
     run.end_epoch(lambda: None if sets.held_out is None else measure(workers, sets.held_out, sets.held_out_conditions))
-    if progress:
+    if show:
         tqdm.write(describe(run.history.rows[-1], model.unit))
 
 

@@ -6,7 +6,9 @@ For each batch of an epoch, in a random order:
     parameters        the optimizer's step; then what learns without a gradient, and the average of the weights
 
 The order of the images is a function of (seed, epoch) alone, and a learning-rate schedule one of the number of updates.
-So neither has a state to save, and a run that was broken off goes on as if it hadn't been.
+So neither has a state to save, and a run that was broken off ends exactly like one that never was.
+
+Forward, loss and backward, in plain code: `examples/training_loop.py`.
 """
 
 import math
@@ -31,16 +33,17 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
 
     Raises NonFiniteError when the loss or the gradients aren't finite any more.
     """
-    at, model, options = run.progress, run.model, run.options
-    order = np.random.default_rng([options["seed"], at.epoch]).permutation(len(images))
-    while at.images < len(images) and not interrupt.asked:
-        chosen = order[at.images:at.images + options["batch_size"]]
+    progress, model, options = run.progress, run.model, run.options
+    order = np.random.default_rng([options["seed"], progress.epoch]).permutation(len(images))
+    while progress.images < len(images) and not interrupt.asked:
+        chosen = order[progress.images:progress.images + options["batch_size"]]
         batch, condition = images[chosen], conditions.batch(chosen)
         inputs = run.inputs(batch, condition)
-        loss = workers.gradient(batch, condition, inputs)
-        at.loss = at.loss + (loss.astype(xp.float64) - model.penalty()) * len(chosen)
-        at.images += len(chosen)
-        look(run, loss, batch if inputs is None else inputs, condition, len(images), bar)
+        loss = workers.gradient(batch, condition, inputs, noise=(options["seed"], progress.updates + 1))
+        scored = xp.asarray(loss, dtype=xp.float64) - model.penalty()
+        progress.loss = progress.loss + scored * len(chosen)
+        progress.images += len(chosen)
+        check_and_show(run, loss, batch if inputs is None else inputs, condition, len(images), bar)
         run.optimizer.step()
         model.update()
         if run.average:
@@ -49,17 +52,17 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
         bar.update(len(chosen))
 
 
-def look(run, loss, inputs, condition, images_in_epoch, bar):
+def check_and_show(run, loss, inputs, condition, images_in_epoch, bar):
     """Now and then, fetch the loss and show it; clip the gradients. Raises NonFiniteError if either isn't finite."""
-    at, model, number = run.progress, run.model, run.progress.updates + 1
-    if number % FETCH_EVERY == 0 or number % run.save_every == 0 or at.images == images_in_epoch:
-        at.loss = float(at.loss)
-        if not math.isfinite(at.loss):
-            raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {at.epoch}): "
+    progress, model, number = run.progress, run.model, run.progress.updates + 1
+    if number % FETCH_EVERY == 0 or number % run.save_every == 0 or progress.images == images_in_epoch:
+        progress.loss = float(progress.loss)
+        if not math.isfinite(progress.loss):
+            raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {progress.epoch}): "
                                  f"{first_non_finite(model, inputs, condition)}; {ADVICE}")
-        figure = f"{model.figure(at.loss / at.images):.4f} {model.unit}"
+        figure = f"{model.figure(progress.loss / progress.images):.4f} {model.unit}"
         bar.set_postfix_str(", ".join(filter(None, (figure, model.note(float(loss))))), refresh=False)
     clip = run.options["clip"]
     if clip is not None and not math.isfinite(clip_global_norm(model, clip)):
-        raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {at.epoch}): "
+        raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {progress.epoch}): "
                              f"{first_non_finite(model, inputs, condition)}; {ADVICE}")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyar.backend import to_device, to_host
+from tinyar.layers.dropout import noise_told
 from tinyar.model import spoilt_array
 
 
@@ -26,5 +27,6 @@ def first_non_finite(model, images, condition=None):
     for path, layer in twin.layers():
         if not list(layer.children()):
             layer.forward = watched(f"{path} ({type(layer).__name__})", layer.forward)
-    twin.forward(*(to_device(array) for array in (images, condition) if array is not None))
+    with noise_told(twin, 0, 0, 0):
+        twin.forward(*(to_device(array) for array in (images, condition) if array is not None))
     return f"first in the output of layer {found[0]}" if found else "first in the loss itself"

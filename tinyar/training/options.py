@@ -18,9 +18,9 @@ class Sets:
     """
 
     def __init__(self, model, train, validation):
-        self.draw = getattr(train, "for_epoch", lambda epoch: train)  # the training images of epoch 0, 1, ...
+        self.images_of_epoch = getattr(train, "for_epoch", lambda epoch: train)  # of epoch 0, 1, ...
         self.held_out = self.held_out_conditions = None
-        check_images(model, "train", self.draw(0))
+        check_images(model, "train", self.images_of_epoch(0))
         self.conditions = Conditions(model, train, "train", required=True)
         if validation is not None:
             self.held_out = getattr(validation, "images", validation)
@@ -32,7 +32,7 @@ class Sets:
         held_out = None
         if self.held_out is not None:
             held_out = fingerprint(self.held_out) + self.held_out_conditions.fingerprint()
-        return {"images": fingerprint(self.draw(0)) + self.conditions.fingerprint(), "validation": held_out}
+        return {"images": fingerprint(self.images_of_epoch(0)) + self.conditions.fingerprint(), "validation": held_out}
 
 
 def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, average, patience, hide_labels,

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device
+from tinyar.layers.dropout import noise_told
 from tinyar.layers.recurrent import Recurrence
 from tinyar.layers.strided import Conv2d
 
@@ -53,17 +54,19 @@ class Workers:
         self.blas.__exit__(*error)
         self.pool.shutdown()
 
-    def gradient(self, images, condition=None, inputs=None):
+    def gradient(self, images, condition=None, inputs=None, noise=(0, 0)):
         """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
         images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None
-        for none; inputs, if given, are what the network sees in the images' place (scheduled_sampling.py).
+        for none; inputs, if given, are what the network sees in the images' place (scheduled_sampling.py); noise is
+        (seed, update), of which dropout makes its masks.
         """
         def work(replica, parts):
             replica.zero_grads()
             total = 0.0
-            for x, given, seen in parts:
-                outputs = replica.forward(x if seen is None else seen, *given)
+            for place, x, given, seen in parts:
+                with noise_told(replica, *noise, place):
+                    outputs = replica.forward(x if seen is None else seen, *given)
                 loss, doutputs = replica.loss(outputs, x, weight=len(x) / len(images))
                 replica.backward(doutputs, need_dx=False)
                 total = total + loss
@@ -79,14 +82,15 @@ class Workers:
         the sum taken in float64.
         """
         def work(replica, parts):
-            return [replica.score(x, *given) for x, given, _ in parts]
+            return [replica.score(x, *given) for _, x, given, _ in parts]
 
         return float(sum(sum(sums) for sums in self.each(work, images, condition))) / images.size
 
     def each(self, work, images, condition, inputs=None):
         """The results of work(replica, its micro-batches), in the order of the threads.
 
-        A micro-batch is (images, [condition] or [], inputs or None), on the device.
+        A micro-batch is (place of its first image in the batch, images, [condition] or [], inputs or None), the arrays
+        on the device.
         """
         size = micro_batch_size(self.model, images, self.threads)
         cuts = range(0, len(images), size)
@@ -95,7 +99,7 @@ class Workers:
             for i in cuts[thread::self.threads]:
                 part, given, seen = (None if array is None else to_device(array[i:i + size])
                                      for array in (images, condition, inputs))
-                yield part, [] if given is None else [given], seen
+                yield i, part, [] if given is None else [given], seen
 
         if self.threads == 1:
             return [work(self.model, parts(0))]

@@ -73,7 +73,7 @@ class Run:
         if found:
             self.load(path)
             self.started -= self.progress.seconds
-        self.tell()
+        self.write_history()
         return found
 
     def inputs(self, batch, condition):
@@ -142,11 +142,11 @@ class Run:
 
     def count_update(self):
         """An update was made: move on, and save everything now and then."""
-        at = self.progress
-        at.updates += 1
-        at.rates = add_rate(at.rates, self.optimizer.learning_rate())
-        at.seconds = time.perf_counter() - self.started
-        if at.updates % self.save_every == 0:
+        progress = self.progress
+        progress.updates += 1
+        progress.rates = add_rate(progress.rates, self.optimizer.learning_rate())
+        progress.seconds = time.perf_counter() - self.started
+        if progress.updates % self.save_every == 0:
             self.save()
 
     def save(self):
@@ -168,23 +168,24 @@ class Run:
         """Measure the averaged weights by measure() -> a figure or None,
         keep them if they are the best, save everything.
         """
-        at = self.progress
+        progress = self.progress
         with self.averaged():
             validation = measure()
-            at.seconds = time.perf_counter() - self.started
+            progress.seconds = time.perf_counter() - self.started
             improved = self.history.add({
-                "epoch": at.epoch, "updates": at.updates, "train": self.model.figure(float(at.loss) / at.images),
-                "validation": validation, "learning_rate": self.optimizer.learning_rate(), "seconds": at.seconds})
+                "epoch": progress.epoch, "updates": progress.updates,
+                "train": self.model.figure(float(progress.loss) / progress.images),
+                "validation": validation, "learning_rate": self.optimizer.learning_rate(), "seconds": progress.seconds})
             if improved:
                 self.best = {name: array.copy() for name, array in self.model.arrays()}
                 if self.folder is not None:
                     checkpoint.save(self.folder / "model.npz", self.model,
                                     {"run": self.name, "about": self.about, "rows": self.history.rows})
-        self.progress = Progress(epoch=at.epoch + 1, updates=at.updates, seconds=at.seconds, rates=at.rates)
+        self.progress = Progress(progress.epoch + 1, progress.updates, seconds=progress.seconds, rates=progress.rates)
         self.save()
-        self.tell()
+        self.write_history()
 
-    def tell(self):
+    def write_history(self):
         """Write history.csv, and curve.png once an epoch is over. They may fail: no training ends by a picture."""
         if self.folder is None:
             return

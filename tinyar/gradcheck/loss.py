@@ -1,0 +1,44 @@
+"""Is what a model's loss returns the gradient of that loss by the outputs, and does it scale with the weight?"""
+
+import numpy as np
+
+from tinyar.backend import to_device, to_host
+from tinyar.gradcheck.differences import parts_of
+from tinyar.gradcheck.errors import broken, running
+from tinyar.gradcheck.twice import close
+from tinyar.model import Model
+
+ENTRIES, STEP = 6, 1e-6
+
+
+def check_loss(call, x):
+    """Compare doutputs with finite differences of the loss, at its largest entries; of a model given images alone."""
+    model, images = call.layer, np.asarray(x)
+    if not isinstance(model, Model) or images.dtype.kind not in "iu" or images.max() >= model.levels:
+        return
+    x, outputs = to_device(images), call.forward()
+    with running(model, "loss"):
+        loss, doutputs = model.loss(outputs, x, weight=1.0)
+        half, dhalf = model.loss(outputs, x, weight=0.5)
+    halves = [close(one / 2, other) for one, other in zip(parts_of(doutputs), parts_of(dhalf))]
+    if not close(np.array(float(loss) / 2), np.array(float(half))) or not all(halves):
+        raise broken(model, "loss takes a weight", "with weight=0.5 loss or doutputs aren't half of those with 1",
+                     "Multiply both by weight: it is the images' share of a batch")
+    for array, slopes in zip(parts_of(outputs), parts_of(doutputs)):
+        if array.ndim:
+            check_slopes(model, x, outputs, array, to_host(slopes))
+
+
+def check_slopes(model, x, outputs, array, slopes):
+    """The largest entries of doutputs beside finite differences; array is one of the outputs, changed and put back."""
+    for place in np.argsort(-abs(slopes).ravel())[:ENTRIES]:
+        index = tuple(int(i) for i in np.unravel_index(int(place), array.shape))
+        value, found = float(array[index]), []
+        for moved in (value + STEP, value - STEP):
+            array[index] = moved
+            found.append(float(model.loss(outputs, x)[0]))
+        array[index] = value
+        expected, got = (found[0] - found[1]) / (2 * STEP), float(slopes[index])
+        if not abs(expected - got) < 1e-5 * max(abs(got), 1e-3):
+            raise broken(model, "doutputs is the gradient of the loss", f"at outputs{list(index)} finite differences "
+                         f"give {expected:.6g}, loss {got:.6g}", "Differentiate the mean that loss returns")
