@@ -167,7 +167,7 @@ def trained_vqvae(tmp_path_factory):
 def test_train_vqvae_with_a_gated_prior_that_is_told_the_classes(trained_vqvae):
     folder, (out, err) = trained_vqvae
     assert "prior: GatedPixelCNN on 4x4 codes" in out and "nats per code on test images, given the class" in out
-    parts = r", reconstruction \d\.\d+, codes \d\.\d+, perplexity \d"  # in the bars
+    parts = r", reconstruction \d\.\d+, codebook terms \d\.\d+, perplexity \d"  # in the bars
     assert re.search("squared error / variance" + parts, err) and not re.search("bits/code, [a-z]", err)
     prior, _ = checkpoint.load(folder / "runs" / "vqvae-digits" / "prior" / "model.npz")
     assert (type(prior), prior.classes, prior.levels) == (models.GatedPixelCNN, 10, 8)

@@ -54,11 +54,7 @@ class Archive:
         self.path, self.kind = pathlib.Path(path), kind
 
     def __enter__(self):
-        if stat.S_ISDIR(os.stat(self.path).st_mode):
-            raise IsADirectoryError(f"{self.path} is a folder; expected a file in it, such as "
-                                    f"{self.path / 'model.npz'}")
-        if not stat.S_ISREG(os.stat(self.path).st_mode):
-            raise CheckpointError(f"{self.path}: not a regular file; expected an .npz file")
+        self.check_place()
         self.file = open(self.path, "rb")
         try:
             with self.damage():
@@ -76,6 +72,20 @@ class Archive:
 
     def __exit__(self, *error):
         self.file.close()
+
+    def check_place(self):
+        """Raise the error that fits unless there is a regular file."""
+        try:
+            mode = os.stat(self.path).st_mode
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError as error:  # a link that leads to itself, say
+            raise CheckpointError(f"{self.path}: can't be read ({error.strerror})") from error
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(f"{self.path} is a folder; expected a file in it, such as "
+                                    f"{self.path / 'model.npz'}")
+        if not stat.S_ISREG(mode):
+            raise CheckpointError(f"{self.path}: not a regular file; expected an .npz file")
 
     @contextlib.contextmanager
     def damage(self):
@@ -102,7 +112,10 @@ class Archive:
             version = np.lib.format.read_magic(file)
             if version not in READERS:
                 raise ValueError(f"{info.filename}: .npy of version {version}, expected 1.0 or 2.0")
-            shape, fortran_order, dtype = READERS[version](file, max_header_size=HEADER_BYTES)
+            try:
+                shape, fortran_order, dtype = READERS[version](file, max_header_size=HEADER_BYTES)
+            except MemoryError:  # what Python's parser says of brackets and signs that are nested too deep
+                raise ValueError(f"{info.filename}: its .npy header can't be understood") from None
             offset = file.tell()
         if dtype.hasobject:
             raise ValueError(f"{info.filename} holds pickled objects, expected numbers")

@@ -16,12 +16,13 @@ import re
 import numpy as np
 
 from tinyar import models
-from tinyar.backend import to_host, xp
+from tinyar.backend import to_host
 from tinyar.data.archive import Archive, CheckpointError, digest
 from tinyar.data.atomic import atomic_write
-from tinyar.training.packing import as_text, pack, plain_json, unpack
+from tinyar.optim import copy_arrays
+from tinyar.training.header import VERSION, check_header, difference
+from tinyar.training.packing import as_text, pack, unpack
 
-VERSION = 2  # what is written; version 1 is read too: it had other names for the weights of colours, and no digests
 TEXT_BYTES = 2 ** 24  # of a header
 
 
@@ -51,39 +52,42 @@ def load(path, model=None):
     checkpoint of tinyar, of another version, holds pickles, numbers that aren't finite, or belongs to another model
     than the one given; that model is then unchanged.
     """
-    with opened(path) as (archive, header, digests):
+    with opened(path) as file:
         if model is None or isinstance(model, type):
-            model = build(path, header, model)
+            model = build(path, file[1], model)
         else:
-            refuse_another(path, model, header)
-        targets = dict(model.arrays())
-        names = names_of_version(header["version"], model)
-        there = {names.get(name, name): f"model/{name}" for name in of_room("model", archive.members)}
-        if targets.keys() != there.keys():
-            raise CheckpointError(f"{path}: parameters differ from the model's: "
-                                  f"{sorted(targets.keys() ^ there.keys())[:5]}")
-        found = {name: archive.read(there[name], targets[name].shape) for name in targets}
-        check_numbers(path, found, "f")
-        if digests:
-            check_digest(path, "model", {there[name].removeprefix("model/"): found[name] for name in found}, digests)
-        state = renamed(read_state(path, archive, header, digests), names)
-    for name, target in targets.items():
-        target[...] = xp.asarray(found[name])
+            refuse_another(path, model, file[1])
+        arrays, state = read_for(model, *file)
+    copy_arrays(arrays, dict(model.arrays()))
     return model, state
 
 
-def load_state(path, model):
-    """The state in a checkpoint of this model, which stays as it is. Raises CheckpointError as `load` does."""
-    with opened(path) as (archive, header, digests):
-        refuse_another(path, model, header)
-        names = names_of_version(header["version"], model)
-        return renamed(read_state(path, archive, header, digests), names)
+def read(path, model):
+    """What `load` would put into the model, {name: array on the host}, and the state. The model stays as it is."""
+    with opened(path) as file:
+        refuse_another(path, model, file[1])
+        return read_for(model, *file)
 
 
 def refuse_another(path, model, header):
     """Raise CheckpointError unless the file's model is of the same make."""
     if difference(model, header):
         raise CheckpointError(f"{path}: this checkpoint is of another model: " + difference(model, header))
+
+
+def read_for(model, archive, header, digests):
+    """All arrays of a model of this make, by its names, and the state; checked."""
+    targets = dict(model.arrays())
+    names = names_of_version(header["version"], model)
+    there = {names.get(name, name): f"model/{name}" for name in of_room("model", archive.members)}
+    if targets.keys() != there.keys():
+        raise CheckpointError(f"{archive.path}: parameters differ from the model's: "
+                              f"{sorted(targets.keys() ^ there.keys())[:5]}")
+    found = {name: archive.read(there[name], targets[name].shape) for name in targets}
+    check_numbers(archive.path, found, "f")
+    if digests:
+        check_digest(archive.path, "model", {there[name].removeprefix("model/"): found[name] for name in found}, digests)
+    return found, renamed(read_state(archive, header, digests), names)
 
 
 @contextlib.contextmanager
@@ -93,7 +97,7 @@ def opened(path):
         header, text = read_text(archive, "header")
         check_header(path, header)
         digests = None
-        if header["version"] > 1:
+        if header["version"] > 1 or "digests" in archive.members:
             digests, _ = read_text(archive, "digests")
             if not isinstance(digests, dict):
                 raise CheckpointError(f"{path}: digests: expected a dict, got {digests!r:.100}")
@@ -115,20 +119,6 @@ def read_text(archive, name):
                               f"{error}") from error
 
 
-def check_header(path, header):
-    """Raise CheckpointError unless a header says what this tinyar reads, in the types that it expects."""
-    if not isinstance(header, dict) or header.get("format") != "tinyar":
-        raise CheckpointError(f"{path}: not a complete checkpoint of tinyar (another kind of file): "
-                              f"header {header!r:.100}")
-    if header.get("version") not in (1, VERSION) or isinstance(header["version"], bool):
-        raise CheckpointError(f"{path}: checkpoint of version {header.get('version')}, "
-                              f"this tinyar reads versions 1 and {VERSION}")
-    for key, kind in (("model", str), ("config", dict), ("state", dict)):
-        if not isinstance(header.get(key), kind):
-            raise CheckpointError(f"{path}: header: expected a {kind.__name__} as {key!r}, "
-                                  f"got {header.get(key)!r:.100}")
-
-
 def check_digest(path, room, arrays, digests):
     """Raise CheckpointError unless the arrays are those that were written."""
     if digests.get(room) != digest(arrays):
@@ -144,8 +134,9 @@ def check_numbers(path, arrays, kinds="fiu"):
             raise CheckpointError(f"{path}: {name}: expected finite numbers, got infinities or NaN")
 
 
-def read_state(path, archive, header, digests):
+def read_state(archive, header, digests):
     """The state, with its arrays."""
+    path = archive.path
     arrays = {name: archive.read(f"state/{name}") for name in of_room("state", archive.members)}
     check_numbers(path, arrays)
     if digests:
@@ -193,15 +184,3 @@ def build(path, header, kind=None):
         return kind(**config)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: no {name} can be built with its options {config}: {error}") from error
-
-
-def difference(model, header):
-    """What distinguishes the model in a checkpoint from the one expected: the class, or options. Empty if nothing does.
-
-    An option that the file doesn't know, because it is newer, counts as its default.
-    """
-    if type(model).__name__ != header["model"]:
-        return f"expected a {type(model).__name__}, found a {header['model']}"
-    mine, theirs = plain_json(model.config), plain_json(model.options(**header["config"]))
-    keys = [key for key in {**mine, **theirs} if key not in mine or mine[key] != theirs[key]]
-    return ", ".join(f"expected {key}={mine.get(key)}, found {theirs.get(key)}" for key in keys)
