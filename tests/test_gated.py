@@ -138,10 +138,10 @@ def test_gradient_of_the_condition_in_a_layer(shape):
     np.testing.assert_allclose(to_host(layer.grads["v"]), np.einsum("nrci,nrco->io", full, dy), atol=1e-12)
     dc = np.einsum("nrco,io->nrci", dy, v)
     alike = tuple(axis for axis in (1, 2) if shape[axis] == 1)
-    np.testing.assert_allclose(to_host(layer.condition_gradient), dc.sum(axis=alike, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(to_host(layer.dcondition), dc.sum(axis=alike, keepdims=True), atol=1e-12)
     layer.forward(to_device(x))
     layer.backward(to_device(dy))
-    assert layer.condition_gradient is None  # that of an earlier batch doesn't stay
+    assert layer.dcondition is None  # that of an earlier batch doesn't stay
     with pytest.raises(ValueError, match=r"expected 3 channels in the condition's last axis, got shape \(2, 1, 1, 4\)"):
         layer.tell(normal(2, 1, 1, 4))
 

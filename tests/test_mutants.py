@@ -17,10 +17,10 @@ def test_the_gradient_of_a_condition_is_gone_after_a_backward_without_one():
     x = xp.ones((2, 5, 6, 4))
     layer.tell(np.ones((2, 1, 1, 3)))
     layer.backward(layer.forward(x))
-    assert layer.condition_gradient.shape == (2, 1, 1, 3)
+    assert layer.dcondition.shape == (2, 1, 1, 3)
     layer.tell(None)
     layer.backward(layer.forward(x))
-    assert layer.condition_gradient is None
+    assert layer.dcondition is None
 
 
 def test_the_gradient_of_a_model_s_condition_is_gone_too():

@@ -36,13 +36,13 @@ class Conditional(Layer):
     for each class. No mask is needed, since c holds no pixel of the image.
 
     `told` sets c; forward and start keep what backward and step need. v starts at 0, so that an untrained model ignores
-    the condition. After backward, dc is in `condition_gradient`.
+    the condition. After backward, dc is in `dcondition`.
     """
 
     def __init__(self, condition_channels, channels):
         super().__init__()
         self.condition_channels = condition_channels
-        self.condition = self.condition_gradient = None
+        self.condition = self.dcondition = None
         if condition_channels:
             self.add_param("v", np.zeros((condition_channels, channels)))
 
@@ -69,14 +69,14 @@ class Conditional(Layer):
 
     def backward(self, dy, need_dx=True):
         c, = self.take_cache()
-        self.condition_gradient = None
+        self.dcondition = None
         if c is not None:
             alike = tuple(axis for axis in (1, 2) if c.shape[axis] < dy.shape[axis])  # where one c serves many pixels
             dbias = dy.sum(axis=alike, keepdims=True) if alike else dy
             dbias_rows, c_rows = (array.reshape(-1, array.shape[-1]) for array in (dbias, c))
             # y = x + c v
             self.grads["v"] += xp.matmul(c_rows.T, dbias_rows)
-            self.condition_gradient = xp.matmul(dbias_rows, self.params["v"].T).reshape(c.shape)
+            self.dcondition = xp.matmul(dbias_rows, self.params["v"].T).reshape(c.shape)
         return dy if need_dx else None
 
     def start(self, batch, height, width):
@@ -108,8 +108,8 @@ def told(network, condition):
 
 def condition_gradient(network):
     """d loss / d condition, after a backward: the sum of what reached it in every layer. None without a condition."""
-    gradients = [layer.condition_gradient for _, layer in network.layers()
-                 if isinstance(layer, Conditional) and layer.condition_gradient is not None]
+    gradients = [layer.dcondition for _, layer in network.layers()
+                 if isinstance(layer, Conditional) and layer.dcondition is not None]
     return sum(gradients) if gradients else None
 
 

@@ -71,18 +71,20 @@ class GatedBlock(Layer):
     # -- the whole image -----------------------------------------------------------------------------------------------
 
     def __call__(self, v, h):
-        above = self.vertical_condition(self.vertical(v))
+        above = self.vertical_condition(self.vertical(v))  # A_v (batch, height, width, 2 * channels)
         across = self.horizontal(h)
         across += self.link(move_down(above) if self.shift else above)
         out = self.output(self.horizontal_gate(self.horizontal_condition(across)))
-        return None if self.last else self.vertical_gate(above), h + out if self.residual else out
+        v_out, h_out = None if self.last else self.vertical_gate(above), h + out if self.residual else out
+        return v_out, h_out
 
     def forward(self, v, h):
-        above = self.vertical_condition.forward(self.vertical.forward(v))  # A_v
+        above = self.vertical_condition.forward(self.vertical.forward(v))  # A_v (batch, height, width, 2 * channels)
         across = self.horizontal.forward(h)
         across += self.link.forward(move_down(above) if self.shift else above)
         out = self.output.forward(self.horizontal_gate.forward(self.horizontal_condition.forward(across)))  # of A_h
-        return None if self.last else self.vertical_gate.forward(above), h + out if self.residual else out
+        v_out, h_out = None if self.last else self.vertical_gate.forward(above), h + out if self.residual else out
+        return v_out, h_out
 
     def backward(self, dv_out, dh_out, need_dx=True):
         """(dv, dh) of (dv', dh'); dv' is ignored in the last block. Both are None without need_dx."""

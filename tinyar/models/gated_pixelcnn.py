@@ -98,7 +98,8 @@ class PlainFirst(Layer):
         return self.vertical(v), self.horizontal(h)
 
     def forward(self, v, h):
-        return self.vertical.forward(v), self.horizontal.forward(h)
+        v_out, h_out = self.vertical.forward(v), self.horizontal.forward(h)
+        return v_out, h_out
 
     def backward(self, dv_out, dh_out, need_dx=True):
         return self.vertical.backward(dv_out, need_dx), self.horizontal.backward(dh_out, need_dx)
