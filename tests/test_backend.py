@@ -176,6 +176,7 @@ def test_threads_unset_are_one_for_each_core_and_one_on_a_gpu(monkeypatch, text)
     else:
         monkeypatch.setenv("TINYAR_THREADS", text)
     monkeypatch.setattr(backend, "on_gpu", False)
+    monkeypatch.setattr(backend, "cpu_quota", lambda: float("inf"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 5}, raising=False)
     assert backend.default_threads() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -183,3 +184,27 @@ def test_threads_unset_are_one_for_each_core_and_one_on_a_gpu(monkeypatch, text)
     assert backend.default_threads() == 7
     monkeypatch.setattr(backend, "on_gpu", True)
     assert backend.default_threads() == 1
+
+
+def test_a_probe_that_fails_counts_as_no_device(monkeypatch):
+    """CuPy 13 without a driver raises an error of its own instead of saying no."""
+    def fails():
+        raise RuntimeError("cudaErrorInsufficientDriver")
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(is_available=fails))
+    assert backend.choose_backend("") == (np, "numpy")
+    with pytest.raises(backend.BackendError, match=r"finds no CUDA device \(cudaErrorInsufficientDriver\)"):
+        backend.choose_backend("cupy")
+
+
+@pytest.mark.parametrize("text, cores, threads", [
+    ("200000 100000\n", 64, 2), ("150000 100000\n", 64, 2), ("50000 100000\n", 64, 1), ("800000 100000\n", 4, 4),
+    ("max 100000\n", 6, 6), ("", 6, 6), (None, 6, 6)])
+def test_a_quota_of_cpu_time_counts(monkeypatch, tmp_path, text, cores, threads):
+    if text is not None:
+        (tmp_path / "cpu.max").write_text(text)
+    quota = backend.cpu_quota(tmp_path / "cpu.max")
+    monkeypatch.delenv("TINYAR_THREADS", raising=False)
+    monkeypatch.setattr(backend, "on_gpu", False)
+    monkeypatch.setattr(backend, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    assert backend.default_threads() == threads

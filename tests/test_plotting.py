@@ -462,3 +462,14 @@ def test_no_display_and_no_pyplot_is_needed(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "curve.png")], check=True,
                    env={**environment, "MPLBACKEND": "tkagg"})
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_files_do_not_depend_on_the_users_matplotlib_settings(tmp_path, name):
+    suffix, save = SAVERS[name]
+    save(tmp_path / f"plain{suffix}")
+    strange = {"image.origin": "lower", "savefig.bbox": "tight", "savefig.transparent": True, "font.size": 30,
+               "axes.facecolor": "red", "lines.linewidth": 9, "image.interpolation": "bilinear"}
+    with matplotlib.rc_context(strange):
+        save(tmp_path / f"strange{suffix}")
+    assert (tmp_path / f"plain{suffix}").read_bytes() == (tmp_path / f"strange{suffix}").read_bytes()

@@ -432,6 +432,13 @@ def test_a_schedule_that_differs_in_any_update_made_is_refused(tmp_path):
     assert len(history.rows) == 4
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    fit(out="~/run", epochs=1)
+    assert (tmp_path / "run" / "model.npz").exists()
+
+
 # -- a folder belongs to one run ---------------------------------------------------------------------------------------
 
 def test_a_folder_in_use_is_refused_and_free_afterwards(tmp_path):
