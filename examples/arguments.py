@@ -2,46 +2,67 @@
 
 import argparse
 import math
+import os
 import pathlib
+import re
 import sys
 
 from tinyar import backend, data
-from tinyar.training import checkpoint
-from tinyar.training.folders import holds_files, latest_run_folder, new_run_folder
+from tinyar.data.readers import READERS
+from tinyar.training import checkpoint, parallel
+from tinyar.training.folders import claim, holds_files, latest_run_folder, new_run_folder
 
 # Options that may differ when a run is resumed.
 NOT_OF_A_RUN = "data_dir", "threads", "out", "resume", "samples", "draws", "temperature", "gif"
+# Limits, beyond which nothing sensible lies: numbers a pixel in a layer (published networks have up to 256), images to
+# draw in one picture, names of classes in a line.
+MOST_CHANNELS, MOST_DRAWN, MOST_NAMES = 1024, 4096, 20
+
+GO_ON = "--resume goes on with the latest run saved, --resume --out FOLDER with the one there"
 
 
 # -- what an option may be ---------------------------------------------------------------------------------------------
 
-def whole(text):
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
+def up_to(most, least=1):
+    """A kind of option: a whole number from `least` to `most`."""
+    def whole_number(text):
+        if not text.isdecimal() or len(text) > 20 or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least} (and at most {most:,}), "
+                                             f"got {text!r:.60}")
+        return int(text)
+    return whole_number
 
 
-def natural(text):
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
-    return int(text)
+whole, natural = up_to(1_000_000), up_to(2 ** 63 - 1, least=0)
 
 
-def positive(text):
-    """A number above 0."""
-    value = number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-    return value
+def odd(text):
+    """The size of a kernel that has a centre."""
+    size = up_to(255, least=3)(text)
+    if size % 2 == 0:
+        raise argparse.ArgumentTypeError(f"expected an odd number, so that the kernel has a centre, got {size}")
+    return size
+
+
+def above_0(most, least=0):
+    """A kind of option: a number above 0, from `least` to `most`."""
+    def positive(text):
+        value = number(text)
+        if not (0 < value <= most and least <= value):
+            limits = f"from {least:g} to {most:,}" if least else f"at most {most:,}"
+            raise argparse.ArgumentTypeError(f"expected a number above 0 (and {limits}), got {text!r:.60}")
+        return value
+    return positive
+
+
+positive, rate, temperature = above_0(1_000_000), above_0(10), above_0(1000, least=0.001)
 
 
 def share(text):
     """A number from 0 to 1."""
     value = number(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r:.60}")
     return value
 
 
@@ -51,6 +72,21 @@ def number(text):
         return float(text)
     except ValueError:
         return math.nan
+
+
+def some_name(text):
+    """Any text but an empty one."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a name, got {text!r}")
+    return text
+
+
+def path(text):
+    """The name of a file or folder. In it ~ is the home folder, even where the shell leaves it: in --out=~/x."""
+    expanded = os.path.expanduser(some_name(text))
+    if expanded.startswith("~"):
+        raise argparse.ArgumentTypeError(f"there is no home folder {pathlib.PurePath(expanded).parts[0]!r}")
+    return expanded
 
 
 class ByData:
@@ -68,23 +104,40 @@ class ByData:
 
 # -- options that scripts share ----------------------------------------------------------------------------------------
 
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser whose --help begins with `doc`, as it is written, and which says in one line what is wrong."""
+
+    def __init__(self, doc):
+        super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; --help explains all options\n")
+
+
 def new_parser(doc):
-    """A parser with the options of every script that trains: data, seed and threads. Its --help begins with doc."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser with the options of every script that trains: data, seed and threads."""
+    parser = ArgumentParser(doc)
     add_data_arguments(parser)
-    parser.add_argument("--seed", type=natural, default=0)
-    parser.add_argument("--threads", type=whole, help="cores to use (default: TINYAR_THREADS, or all)")
+    parser.add_argument("--seed", type=natural, default=0,
+                        help="of the first weights, the order of the images, and what is drawn: "
+                             "with the same one everything comes out the same (0)")
+    parser.add_argument("--threads", type=up_to(parallel.MOST_THREADS),
+                        help="cores to use (default: TINYAR_THREADS, or all)")
     return parser
 
 
 def add_data_arguments(parser):
-    parser.add_argument("--data", help="digits, mnist, fashion-mnist, binarized-mnist, cifar10, or folder: your images "
-                                       "in --data-dir (default: mnist, or digits)")
-    parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    parser.add_argument("--data", choices=READERS, metavar="NAME",
+                        help="digits, mnist, fashion-mnist, binarized-mnist, cifar10, or folder: your images "
+                             "in --data-dir (default: mnist, or digits)")
+    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
+                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
     parser.add_argument("--size", type=whole, help="height and width to which the images of folder are resized (32)")
     parser.add_argument("--grey", action="store_true", help="colour images as grey")
-    parser.add_argument("--levels", type=int, help="2 to 256 levels a pixel (default: the data's own)")
-    parser.add_argument("--binarize", help="threshold, fixed or fresh: black and white")
+    parser.add_argument("--levels", type=up_to(256, least=2), help="2 to 256 levels a pixel (default: the data's own)")
+    parser.add_argument("--binarize", choices=("threshold", "fixed", "fresh"),
+                        help="black and white: 1 from the middle level on (threshold), or drawn with the pixel as "
+                             "probability, once (fixed) or anew in every epoch (fresh)")
 
 
 def add_pixel_arguments(parser):
@@ -104,16 +157,17 @@ def add_training_arguments(parser, name, epochs=None, batch_size=None, lr=None):
                         help=f"how often every training image is seen ({epochs or 'see below'})")
     parser.add_argument("--batch-size", type=whole, default=batch_size,
                         help=f"images an update ({batch_size or 'see below'})")
-    parser.add_argument("--lr", type=positive, default=lr,
+    parser.add_argument("--lr", type=rate, default=lr,
                         help=f"learning rate at its height, from which it falls by a cosine ({lr or 'see below'})")
     folder = name.replace("{", "<").replace("}", ">")
-    parser.add_argument("--out", help=f"folder to write to (default: runs/{folder}-<data>, a new one each time)")
+    parser.add_argument("--out", type=path,
+                        help=f"folder to write to (default: runs/{folder}-<data>, a new one each time)")
     parser.add_argument("--resume", action="store_true", help="go on with the latest run, or the one in --out")
 
 
 # -- from the command line to a run ------------------------------------------------------------------------------------
 
-def parse(parser, name, file="training.npz"):
+def parse(parser, name=None, file="training.npz"):
     """The options on the command line; with --resume those that the run was started with.
 
     name, file    what the run is called, and the file in its folder by which it is known
@@ -121,15 +175,27 @@ def parse(parser, name, file="training.npz"):
     args = parser.parse_args()
     if getattr(args, "hide_labels", 0) and not args.classes and not args.resume:
         parser.error("--hide-labels goes with --classes")
-    if args.resume:
+    check_threads(args)
+    if getattr(args, "resume", False):
         take_up(parser, args, name, file)
     return args
 
 
-def take_up(parser, args, name, file):
-    """Give args the options that the run in --out, or the latest, was started with; sets args.out.
+def check_threads(args):
+    """Raise ValueError for a TINYAR_THREADS that is no number of threads, before it costs anybody time."""
+    text = os.environ.get("TINYAR_THREADS")
+    if text and args.threads is None:
+        try:
+            up_to(parallel.MOST_THREADS)(text)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f"TINYAR_THREADS: {error}") from error
 
-    Raises FileNotFoundError if there is none, ValueError if an option is given now that was different then.
+
+def take_up(parser, args, name, file):
+    """Give args the options that the run in --out, or the latest, was started with; sets args.out, claims the folder.
+
+    Raises FileNotFoundError if there is none, FolderInUseError if it is going on, ValueError if an option is given now
+    that was different then.
     """
     if not args.out:
         args.out = latest_run_folder(run_name(args, name), file)
@@ -140,14 +206,16 @@ def take_up(parser, args, name, file):
         if holds_files(folder):
             raise FileNotFoundError(f"nothing to resume: no {file} in {folder}, which holds other files")
         return  # broken off before anything was saved: begin
+    claim(folder, taken=False)
     _, state = checkpoint.load(folder / file)
     given = options_given(parser, args)
-    for option, then in state.get("about", {}).get("options", {}).items():
+    for option, then in checked_about(folder / file, state)["options"].items():
         now = getattr(args, option, None)
         if option in given and now != then:
             raise ValueError(f"--{option.replace('_', '-')} was {then} in the run in {args.out}, now {now}: "
                              "a run is resumed with the options it was started with")
-        setattr(args, option, then)
+        if option not in NOT_OF_A_RUN:
+            setattr(args, option, then)
 
 
 def options_given(parser, args):
@@ -163,8 +231,13 @@ def run_name(args, name):
 
 
 def folder_for(args, name, file="training.npz"):
-    """Where to write: --out, or a new folder in runs/, which is made. So ask for it right before training."""
-    return pathlib.Path(args.out) if args.out else new_run_folder(run_name(args, name), file)
+    """Where to write: --out, or a new folder in runs/. It is made, and belongs to this process from now on.
+
+    So ask for it right before training. Raises FolderInUseError if another process has it.
+    """
+    folder = pathlib.Path(args.out) if args.out else new_run_folder(run_name(args, name), file)
+    claim(folder, taken=False)
+    return folder
 
 
 def fill_in(args, defaults):
@@ -175,9 +248,30 @@ def fill_in(args, defaults):
 
 
 def about_run(args, dataset):
-    """What is saved with a run: its data and the options that make it what it is."""
-    return {"data": dataset.name, "levels": args.levels, "binarize": args.binarize, "seed": args.seed,
-            "image_shape": dataset.image_shape, "options": options_of_a_run(args)}
+    """What is saved with a run: the options that make it what it is, and what its images are."""
+    return {"options": options_of_a_run(args), "image_shape": dataset.image_shape, "class_names": dataset.class_names}
+
+
+def checked_about(file, state):
+    """What a checkpoint says about its run, from its state; nothing is said of "options" in an empty one.
+
+    Raises ValueError where it isn't what about_run writes.
+    """
+    about = {"options": {}, "class_names": None, **dict_of(file, "about", state.get("about", {}))}
+    dict_of(file, "options", about["options"])
+    for key, kind, length in (("image_shape", int, 3), ("class_names", str, None)):
+        value = about.get(key)
+        if value is not None and not (isinstance(value, list) and all(isinstance(item, kind) for item in value)
+                                      and length in (None, len(value))):
+            raise ValueError(f"{file}: {key}: expected a list of {length or 'some'} {kind.__name__}, got {value!r:.60}")
+    return about
+
+
+def dict_of(file, key, value):
+    """value, or a ValueError unless it is a dict."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{file}: {key}: expected a dict, got {value!r:.60}")
+    return value
 
 
 def options_of_a_run(args):
@@ -195,12 +289,14 @@ def load_data(args):
     check_folder(args.data, args.data_dir)
     options = options_of_data(vars(args))
     try:
-        dataset = data.load(args.data or "mnist", data_dir=args.data_dir, **options)
-    except data.DataNotFoundError:
+        dataset = load(args.data or "mnist", args.data_dir, options)
+    except data.DataNotFoundError as error:
         if args.data or args.data_dir:
             raise
-        print("MNIST is neither here nor to be had (no network?), so this trains on the digits that come with tinyar.")
-        dataset = data.load("digits", **options)
+        *found, how_to_get_it = str(error).splitlines()
+        print("MNIST is neither here nor to be had, so this trains on the digits that come with tinyar. Why:",
+              *(found or [how_to_get_it]), sep="\n    ")
+        dataset = load("digits", None, options)
     args.data = dataset.name
     for name, value in vars(args).items():
         if isinstance(value, ByData):
@@ -214,7 +310,19 @@ def load_again(about, data_dir=None):
     if not options.get("data"):
         raise ValueError("the checkpoint doesn't say which data it was trained on: expected one written by an example")
     check_folder(options["data"], data_dir)
-    return data.load(options["data"], data_dir=data_dir, **options_of_data(options))
+    return load(options["data"], data_dir, options_of_data(options))
+
+
+def load(name, data_dir, options):
+    """data.load, whose errors speak of the options on the command line: of --grey, not of color=False."""
+    try:
+        return data.load(name, data_dir=data_dir, **options)
+    except data.OptionError as error:
+        raise ValueError(error.worded({option: "--grey" if option == "color" else f"--{option} {value}"
+                                       for option, value in error.options.items()})) from error
+    except data.DataNotFoundError as error:
+        text = re.sub(r"(?<![\w./\\-])data_dir(?![\w./\\-])", "--data-dir", str(error))
+        raise data.DataNotFoundError(text) from error
 
 
 def check_folder(name, data_dir):
@@ -240,25 +348,27 @@ def classes_told(args, dataset):
 
 def print_start(dataset, model, more=""):
     print(f"data:  {dataset.description}")
+    print_classes(dataset.class_names)
     print(f"model: {type(model).__name__}, {model.count_parameters():,} parameters{more}, computed by {backend.name}")
 
 
-def stop_if_interrupted(history, folder):
-    """End the script if Ctrl-C ended the training."""
+def print_classes(names):
+    """A line on what the numbers of the classes mean, if they have names."""
+    if names:
+        more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
+        print("class: " + ", ".join(f"{number} is {name}" for number, name in enumerate(names[:MOST_NAMES])) + more)
+
+
+def print_end(history, folder):
+    """Say which epoch's weights a training has kept. Ends the script if Ctrl-C ended the training."""
     if history.interrupted:
         sys.exit(f"stopped and saved; go on with the same command and --resume --out {folder}")
+    if history.best_epoch:
+        print(f"kept the weights of epoch {history.best_epoch}, the best: held out {history.best:.4f} {history.unit}")
 
 
 def print_test(bits, dataset, given=""):
-    print(f"test:  {bits:.4f} bits/dim{given} on {len(dataset.test):,} images that training never saw, "
+    nats = bits * math.log(2) * math.prod(dataset.image_shape)
+    an_image = f" ({nats:.1f} nats an image)" if dataset.levels == 2 else ""
+    print(f"test:  {bits:.4f} bits/dim{an_image}{given} on {len(dataset.test):,} images that training never saw, "
           f"{dataset.levels} levels (knowing nothing costs {math.log2(dataset.levels):.2f})")
-
-
-def run(main, stopped="--resume goes on with the latest run saved, --resume --out FOLDER with the one there"):
-    """Run a script: errors that its user can do something about are one line each, and so is Ctrl-C."""
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(f"stopped; {stopped}")
-    except (ValueError, OSError, ArithmeticError) as error:
-        sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {error}")

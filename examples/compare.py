@@ -12,11 +12,12 @@ variant, curves.png with the validation curves of all, and table.csv: validation
 epoch, parameters, seconds.
 """
 
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import csv
 import sys
 
 import arguments
-from arguments import ByData, positive, whole
+from arguments import MOST_CHANNELS, ByData, odd, path, rate, up_to, whole
 
 from tinyar import models, training
 from tinyar.data.atomic import atomic_write
@@ -37,19 +38,20 @@ COLOR_VARIANTS = {"5 blocks, independent colours": dict(ordered_colors=False)}
 def parse_arguments():
     parser = arguments.new_parser(__doc__)
     add = parser.add_argument
-    add("--channels", type=whole, default=32, help="features a pixel (32; the report has 64)")
-    add("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
+    add("--channels", type=up_to(MOST_CHANNELS), default=32, help="features a pixel (32; the report has 64)")
+    add("--kernel-size", type=odd, default=7, help="odd; of the masked convolutions in the blocks (7)")
     add("--images", type=whole, default=ByData(6400, digits=1297),
         help="training images, the first ones of the data (6400; 1297 for digits)")
     add("--held-out", type=whole, default=1000, help="validation images (1000, or all)")
-    add("--epochs", type=whole, default=ByData(5, digits=10), help="5; 10 for digits")
-    add("--batch-size", type=whole, default=ByData(64, digits=16), help="64; 16 for digits")
-    add("--lr", type=positive, default=ByData(2e-3, digits=3e-3),
+    add("--epochs", type=whole, default=ByData(5, digits=10),
+        help="how often every training image is seen (5; 10 for digits)")
+    add("--batch-size", type=whole, default=ByData(64, digits=16), help="images an update (64; 16 for digits)")
+    add("--lr", type=rate, default=ByData(2e-3, digits=3e-3),
         help="learning rate at its height, from which it falls by a cosine (0.002; 0.003 for digits)")
     add("--only", nargs="+", metavar="VARIANT", help="some of the variants, by their names in quotes")
-    add("--out", help="folder to write to, or to go on in "
+    add("--out", type=path, help="folder to write to, or to go on in "
                       "(default: runs/compare-<data>, or the next number if that is finished)")
-    return parser.parse_args()
+    return arguments.parse(parser)
 
 
 def chosen_variants(args, dataset):
@@ -94,7 +96,7 @@ def main():
         for name, history in histories.items()}, "updates", "validation bits/dim")
     table = [(name, history.rows[0]["validation"], history.rows[-1]["validation"], parameters[name],
               history.rows[-1]["seconds"]) for name, history in histories.items()]
-    with atomic_write(folder / "table.csv") as path, open(path, "w", newline="") as file:
+    with atomic_write(folder / "table.csv") as name, open(name, "w", newline="") as file:
         csv.writer(file).writerows([("variant", "first epoch", "last epoch", "parameters", "seconds"), *table])
     print(f"\n{'validation bits/dim after':32} 1 epoch  {args.epochs} epochs  parameters  seconds")
     for name, first, last, count, seconds in sorted(table, key=lambda row: row[2]):
@@ -103,4 +105,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main, stopped="the same command with --out goes on from what was saved")
+    endings.run(main, stopped="the same command with --out goes on from what was saved")

@@ -11,13 +11,14 @@ from here. Writes to runs/models-<data>/: a folder for each model, curves.png (h
 samples.png (a row of drawings of each), table.csv.
 """
 
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import csv
 import sys
 import time
 
 import arguments
 import numpy as np
-from arguments import ByData, positive, whole
+from arguments import ByData, path, positive, rate, up_to, whole
 
 from tinyar import models, sampling, training
 from tinyar.data.atomic import atomic_write
@@ -37,26 +38,28 @@ def parse_arguments():
     parser = arguments.new_parser(__doc__)
     add = parser.add_argument
     add("--minutes", type=positive, default=ByData(10.0, digits=1.5), help="to train each model (10; 1.5 for digits)")
-    add("--parameters", type=whole, default=60_000, help="about how many each has (60000)")
+    add("--parameters", type=up_to(10_000_000), default=60_000, help="about how many each has (60000)")
     add("--images", type=whole, help="training images an epoch, the first ones of the data (all)")
     add("--held-out", type=whole, default=1000, help="validation and test images (1000, or all)")
-    add("--batch-size", type=whole, default=ByData(32, digits=16), help="32; 16 for digits")
-    add("--lr", type=positive, default=2e-3, help="learning rate (0.002)")
+    add("--batch-size", type=whole, default=ByData(32, digits=16), help="images an update (32; 16 for digits)")
+    add("--lr", type=rate, default=2e-3, help="learning rate, to which it grows in the first 100 updates (0.002)")
     add("--only", nargs="+", metavar="MODEL", help="some of the models, by their names in quotes")
-    add("--out", help="folder to write to, or to go on in "
+    add("--out", type=path, help="folder to write to, or to go on in "
                       "(default: runs/models-<data>, or the next number if that is finished)")
-    return parser.parse_args()
+    return arguments.parse(parser)
 
 
 def build(name, dataset, parameters, seed):
     """The model of this name that comes nearest to so many parameters."""
     model_class, options = MODELS[name]
     common = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], seed=seed)
-    candidates, width = [], 4
-    while not candidates or candidates[-1].count_parameters() < parameters:
-        candidates.append(model_class(**common, **options(width)))
+    width = 4
+    best = model = model_class(**common, **options(width))
+    while model.count_parameters() < parameters:
         width += 1 + width // 20
-    return min(candidates, key=lambda model: abs(model.count_parameters() - parameters))
+        model = model_class(**common, **options(width))
+        best = min(best, model, key=lambda model: abs(model.count_parameters() - parameters))
+    return best
 
 
 def train(model, dataset, args, folder):
@@ -97,17 +100,18 @@ def main():
                       time.perf_counter() - start))
 
     plotting.save_curves(folder / "curves.png", curves, "seconds of training", "held-out bits/dim")
-    plotting.save_image(folder / "samples.png", plotting.grid(np.concatenate(drawings), dataset.levels, columns=12))
+    picture = plotting.grid(np.concatenate(drawings), dataset.levels, columns=12)
+    plotting.save_grids(folder / "samples.png", [(picture, {"drawn from equal random numbers": 1})], names)
     header = "model", "test bits/dim", "parameters", "epochs", "seconds an epoch", "seconds to draw 100"
-    with atomic_write(folder / "table.csv") as path, open(path, "w", newline="") as file:
+    with atomic_write(folder / "table.csv") as name, open(name, "w", newline="") as file:
         csv.writer(file).writerows([header, *table])
     print("\n" + "  ".join(f"{title:>16}" for title in header))
     for name, *figures in table:
         print(f"{name:>16}  {figures[0]:16.4f}  {figures[1]:16,}  {figures[2]:16}  "
               f"{figures[3]:16.1f}  {figures[4]:19.2f}")
-    print(f"wrote to {folder}: curves.png, samples.png (a row of each model, in this order), table.csv, "
+    print(f"wrote to {folder}: curves.png, samples.png, table.csv, "
           "and a folder for each model")
 
 
 if __name__ == "__main__":
-    arguments.run(main, stopped="the same command with --out goes on from what was saved")
+    endings.run(main, stopped="the same command with --out goes on from what was saved")

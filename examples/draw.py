@@ -21,16 +21,19 @@ be: a pixel is drawn before it could heed what is known of the rows below.)
 Writes one file, as a film if its name ends in .gif. Takes seconds for images of 8x8 or 28x28 pixels on two CPU cores.
 """
 
-import argparse
+import endings  # first, so that Ctrl-C ends the imports too in one line
+import contextlib
+import dataclasses
 import functools
 import pathlib
 
-import arguments
 import numpy as np
-from arguments import load_again, natural, positive, whole
-from drawing import A_ROW
+from arguments import (MOST_DRAWN, ArgumentParser, checked_about, load_again, natural, path, print_classes,
+                       temperature, up_to, whole)
+from drawing import A_ROW, names_of
 
 from tinyar import backend, codes, models, sampling
+from tinyar.data.atomic import atomic_write
 from tinyar.pictures import Film, plotting
 from tinyar.training import checkpoint
 
@@ -39,34 +42,41 @@ PIXELS, AUTOENCODER, PRIOR = "a model of pixels", "the autoencoder of a VQ-VAE",
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", help="a model.npz or training.npz, or the folder of a run")
-    parser.add_argument("prior", nargs="?", help="if the first is the checkpoint of a VQ-VAE: that of its prior")
-    parser.add_argument("--n", type=whole, help="images to draw (64); of a model of classes, of each label (10)")
-    parser.add_argument("--size", type=whole, nargs=2, metavar=("HEIGHT", "WIDTH"),
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("checkpoint", type=path, help="a model.npz or training.npz, or the folder of a run")
+    parser.add_argument("prior", type=path, nargs="?",
+                        help="if the first is the checkpoint of a VQ-VAE: that of its prior")
+    parser.add_argument("--n", type=up_to(MOST_DRAWN),
+                        help="images to draw (64); of a model of classes, of each label (10)")
+    parser.add_argument("--size", type=up_to(1024), nargs=2, metavar=("HEIGHT", "WIDTH"),
                         help="of the images (those of the training data)")
-    parser.add_argument("--temperature", type=positive, default=1.0,
-                        help="below 1 draws likelier, less varied images (1)")
+    parser.add_argument("--temperature", type=temperature, default=1.0,
+                        help="divides the logits: below 1 come likelier, less varied images (1)")
     parser.add_argument("--seed", type=natural, default=0, help="another number, other draws (0)")
-    parser.add_argument("--label", type=int, nargs="+",
-                        help="classes to draw, a row of images for each (default: every class); -1 for no class, "
-                             "of a network trained with --hide-labels")
+    parser.add_argument("--label", nargs="+", metavar="CLASS",
+                        help="classes to draw, by name or number, a row of images for each (default: every class); "
+                             "-1 for no class, of a network trained with --hide-labels")
     parser.add_argument("--complete", action="store_true", help="draw what is missing of test images")
     parser.add_argument("--known-rows", type=whole, help="with --complete: rows that the model is shown (half of them)")
-    parser.add_argument("--images", type=whole, help="with --complete: test images (8)")
-    parser.add_argument("--completions", type=whole, help="with --complete: completions of each (6)")
+    parser.add_argument("--images", type=up_to(MOST_DRAWN), help="with --complete: test images (8)")
+    parser.add_argument("--completions", type=up_to(MOST_DRAWN), help="with --complete: completions of each (6)")
     parser.add_argument("--columns", type=whole,
-                        help="images in a row of the picture (default: about as many as there are rows)")
-    parser.add_argument("--data-dir", help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
-    parser.add_argument("--out", type=pathlib.Path,
+                        help="images in a row of the picture (default: about as many as there are rows; "
+                             "of a class, all of them)")
+    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
+                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    parser.add_argument("--out", type=path,
                         help="file to write, .png or .gif "
                              "(default: drawn.png or completions.png, beside the checkpoint)")
     args = parser.parse_args()
-    if args.out and args.out.suffix.lower() not in (".png", ".gif"):
-        parser.error(f"--out: expected a file name that ends in .png or .gif, got {str(args.out)!r}")
+    if args.out and pathlib.Path(args.out).suffix.lower() not in (".png", ".gif"):
+        parser.error(f"--out: expected a file name that ends in .png or .gif, got {args.out!r}")
     if not args.complete and (args.known_rows or args.images or args.completions):
         parser.error("--known-rows, --images and --completions go with --complete")
     args.images, args.completions = args.images or 8, args.completions or 6
+    if args.images * args.completions > MOST_DRAWN:
+        parser.error(f"--images times --completions: expected at most {MOST_DRAWN:,}, "
+                     f"got {args.images * args.completions:,}")
     if args.complete and (args.n or args.size or args.columns):
         parser.error("--complete takes --images and --completions, and no --n, --size or --columns")
     return args
@@ -77,52 +87,55 @@ def main():
     (model, about), *prior = load(args)  # of a VQ-VAE: model is the autoencoder, and the prior draws
     print(f"model: {', '.join(type(part).__name__ for part, _ in ((model, about), *prior))}, "
           f"computed by {backend.name}")
-    if args.complete:
-        n, shape, options, picture = completions(args, model, about)
-    else:
-        n, shape, options, picture = drawings(args, model, about, *prior)
+    print_classes(about["class_names"])
+    plan = completions(args, model, about) if args.complete else drawings(args, model, about, *prior)
     draw, paint = functools.partial(sampling.sample, model), lambda drawn: drawn
     if prior:
         draw, paint = functools.partial(codes.generate, model, *prior[0]), model.images_of
 
-    path = args.out or beside(args.checkpoint) / ("completions.png" if args.complete else "drawn.png")
-    film = Film(levels=256, every=1) if path.suffix.lower() == ".gif" else None
-    pixels = shape[0] * shape[1]
+    file = pathlib.Path(args.out) if args.out else beside(args.checkpoint) / plan.file
+    check_writable(file)
+    film = Film(levels=256, every=1) if file.suffix.lower() == ".gif" else None
+    pixels = plan.shape[0] * plan.shape[1]
 
     def watch(row, col, drawn):
-        done = row * shape[1] + col
+        done = row * plan.shape[1] + col
         if film and (done % -(-pixels // FRAMES) == 0 or done == pixels - 1):
-            shown = picture(paint(drawn))[None]  # the whole picture is one frame
-            film.watch(row, col, shown[..., :1] if model.image_channels == 1 else shown)
+            frame = plan.picture(paint(drawn), (row, col))[None]  # the whole picture is one image of the film
+            film.watch(row, col, frame[..., :1] if model.image_channels == 1 and not args.complete else frame)
 
-    images = draw(n, shape, temperature=args.temperature, seed=args.seed, progress=True, watch=watch, **options)
+    images = draw(plan.n, plan.shape, temperature=args.temperature, seed=args.seed, progress=True, watch=watch,
+                  **plan.options)
+    picture = plan.picture(images[0] if prior else images)
     if film:
-        film.save(path)
+        film.save(file)
+    elif plan.headings:
+        plotting.save_grids(file, [(picture, plan.headings)], plan.rows)
     else:
-        plotting.save_image(path, picture(images[0] if prior else images))
-    print(f"wrote: {path}" + (f" (each row: a test image, what was shown of it, {args.completions} completions)"
-                              if args.complete else ""))
+        plotting.save_image(file, picture)
+    print(f"wrote: {file}" + (f" (each row: a test image, what was shown of it, {args.completions} completions)"
+                              if args.complete else f" (rows: {', '.join(plan.rows)})" if plan.rows else ""))
 
 
 # -- which model -------------------------------------------------------------------------------------------------------
 
 def load(args):
     """[(model, its checkpoint's about)]; of a VQ-VAE two, autoencoder and prior. ValueError for what can't draw."""
-    paths = [pathlib.Path(path) for path in (args.checkpoint, args.prior) if path]
+    paths = [pathlib.Path(given) for given in (args.checkpoint, args.prior) if given]
     if len(paths) == 1 and (paths[0] / "autoencoder").is_dir():
         paths = [paths[0] / "autoencoder", paths[0] / "prior"]
         if not paths[1].is_dir():
             raise ValueError(f"{args.checkpoint} holds the autoencoder of a VQ-VAE but no prior to draw codes from; "
                              "expected a run of train_vqvae.py that came to its end, without --flat")
-    paths = [path / "model.npz" if path.is_dir() else path for path in paths]
-    missing = [path for path in paths if not path.exists()]
+    paths = [given / "model.npz" if given.is_dir() else given for given in paths]
+    missing = [file for file in paths if not file.exists()]
     if missing and missing[0].name == "model.npz" and missing[0].with_name("training.npz").exists():
         raise FileNotFoundError(f"no file {missing[0]}: no epoch of this run has ended yet; training.npz there has its "
                                 "latest weights")
     if missing:
         raise FileNotFoundError(f"no file {missing[0]}: expected a checkpoint, model.npz or training.npz, "
                                 "or the folder of a run")
-    loaded = [(model, state.get("about", {})) for model, state in map(checkpoint.load, paths)]
+    loaded = [(model, checked_about(file, state)) for file in paths for model, state in [checkpoint.load(file)]]
     kinds = [AUTOENCODER if isinstance(model, models.VQVAE) else PRIOR if model.one_hot else PIXELS
              for model, _ in loaded]
     if kinds not in ([PIXELS], [AUTOENCODER, PRIOR]):
@@ -136,11 +149,37 @@ def load(args):
 
 def beside(given):
     """The folder in which a checkpoint lies, or the folder given instead of one."""
-    path = pathlib.Path(given)
-    return path if path.is_dir() else path.parent
+    return pathlib.Path(given) if pathlib.Path(given).is_dir() else pathlib.Path(given).parent
 
 
-# -- what to draw: the number of images, their shape, options of sampling.sample, and how they stand in the picture ----
+class NotYet(Exception):
+    """Nothing is written yet."""
+
+
+def check_writable(file):
+    """Raise OSError if the file can't be written: better now than after the drawing."""
+    with contextlib.suppress(NotYet), atomic_write(file):
+        raise NotYet
+
+
+# -- what to draw ------------------------------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Plan:
+    """How many images to draw, their shape, options of sampling.sample, and how they stand in the picture.
+
+    picture     a function of the images, and of the pixel (row, col) drawn last if the drawing isn't over
+    headings    {heading: how many columns it stands over}, and rows, the names of the rows; empty for none
+    """
+
+    n: int
+    shape: tuple
+    options: dict
+    picture: object
+    headings: dict = dataclasses.field(default_factory=dict)
+    rows: list = dataclasses.field(default_factory=list)
+    file: str = "drawn.png"
+
 
 def drawings(args, model, about, prior=None):
     """Images of no class in particular, or a row for each label."""
@@ -150,20 +189,38 @@ def drawings(args, model, about, prior=None):
         model.check_size(*shape)
         shape = shape[0] // model.stride, shape[1] // model.stride  # of the grid of codes
     if args.label is None and not network.classes:
-        return args.n or 64, shape, {}, lambda images: plotting.grid(images, model.levels, args.columns)
-    labels, each = args.label or list(range(network.classes)), args.n or A_ROW
-    columns = args.columns or (each if len(labels) > 1 else None)
-    return (len(labels) * each, shape, {"labels": np.repeat(labels, each)},
-            lambda images: plotting.grid(images, model.levels, columns))
+        return Plan(args.n or 64, shape, {}, lambda images, at=None: plotting.grid(images, model.levels, args.columns))
+    labels, each = labels_of(args, about) or list(range(network.classes)), args.n or A_ROW
+    columns = args.columns or each
+    rows = names_of(labels, about["class_names"]) if network.classes and columns == each else []
+    return Plan(len(labels) * each, shape, {"labels": np.repeat(labels, each)},
+                lambda images, at=None: plotting.grid(images, model.levels, columns),
+                {"drawn by the model": 1}, rows)
+
+
+def labels_of(args, about):
+    """The numbers of the classes in --label, which gives names or numbers; None without it."""
+    return args.label and [label_of(text, about["class_names"]) for text in args.label]
+
+
+def label_of(text, names):
+    """The number of a class. Where names are numbers themselves, the names count, and -1."""
+    if names and text in names:
+        return names.index(text)
+    numbers = not (names and any(name.isdecimal() for name in names))
+    if text == "-1" or numbers and text.removeprefix("-").isdecimal() and len(text) < 10:
+        return int(text)
+    known = f"the name of a class, {', '.join(names[:20])}{', ...' * (len(names) > 20)}" if names else "a number"
+    raise ValueError(f"--label: expected {known}, or -1 for no class, got {text!r:.60}")
 
 
 def image_size(args, about):
     """(height, width): those asked for, or those of the training images."""
     if args.size:
         return tuple(args.size)
-    if "image_shape" in about:
+    if about.get("image_shape"):
         return tuple(about["image_shape"][:2])
-    if "options" not in about:
+    if not about["options"]:
         raise ValueError(f"{args.checkpoint} doesn't say how large its images were: give --size HEIGHT WIDTH")
     return load_again(about, args.data_dir).image_shape[:2]
 
@@ -183,20 +240,32 @@ def completions(args, model, about):
     images = dataset.test.images[:args.images]
     mask = (np.arange(height) < rows)[:, None, None]
     options = {"known": images.repeat(args.completions, axis=0), "mask": mask}
+    names = [f"test {i}" for i in range(1, len(images) + 1)]
     if args.label or model.classes:
         if args.label is None and dataset.test.labels is None:
             raise ValueError(f"{dataset.name} says no classes of its images: give the one of all completions by "
                              "--label, or -1 for none")
-        labels = dataset.test.labels[:args.images] if args.label is None else np.repeat(args.label, len(images))
+        labels = dataset.test.labels[:args.images] if args.label is None else (
+            np.repeat(labels_of(args, about), len(images)))
         options["labels"] = labels.repeat(args.completions)
+        names = names_of(labels, about["class_names"]) if model.classes else names
+    raster = np.arange(height * width).reshape(height, width, 1)
 
-    def picture(completed):
+    def picture(completed, at=None):
+        unknown = ~mask & (raster > (at[0] * width + at[1] if at else raster.size))
         completed = completed.reshape(len(images), args.completions, height, width, channels)
-        shown = np.concatenate([images[:, None], np.where(mask, images, 0)[:, None], completed], axis=1)
+        parts = images[:, None], hidden(images[:, None], ~mask), hidden(completed, unknown)
+        shown = np.ma.concatenate(parts, axis=1)
         return plotting.grid(shown.reshape(-1, height, width, channels), dataset.levels, columns=shown.shape[1])
 
-    return len(options["known"]), (height, width), options, picture
+    headings = {"image": 1, "shown": 1, "completed": args.completions}
+    return Plan(len(options["known"]), (height, width), options, picture, headings, names, "completions.png")
+
+
+def hidden(images, unknown):
+    """The images, masked where pixels are unknown."""
+    return np.ma.masked_array(images, np.broadcast_to(unknown, images.shape))
 
 
 if __name__ == "__main__":
-    arguments.run(main, stopped="nothing was written")
+    endings.run(main)

@@ -6,6 +6,9 @@
 The contract is the docstring of tinyar/layer.py.
 """
 
+if __name__ == "__main__":
+    import endings  # first, so that Ctrl-C ends the imports too in one line
+
 import numpy as np
 
 from tinyar import data, models, sampling, training
@@ -121,4 +124,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    endings.run(main, stopped="the same command goes on from what was saved")

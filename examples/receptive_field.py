@@ -23,11 +23,11 @@ is exactly 0 where no path leads. Untrained networks see the same pixels as trai
 Takes 3 seconds on two CPU cores. Writes masks.png and receptive_field.png, or family.png, to runs/receptive_field/.
 """
 
-import argparse
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
-import arguments
 import numpy as np
+from arguments import ArgumentParser, path, up_to
 
 from tinyar import backend, layers, models
 from tinyar.pictures import receptive_fields
@@ -35,23 +35,22 @@ from tinyar.training import checkpoint
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(__doc__)
     others = parser.add_mutually_exclusive_group()
-    others.add_argument("--checkpoint", help="model.npz of a training run to look at, instead of new networks")
+    others.add_argument("--checkpoint", type=path,
+                        help="model.npz of a training run to look at, instead of new networks")
     others.add_argument("--family", action="store_true",
                         help="a new network of each kind, with the first kernel size: family.png")
-    parser.add_argument("--kernel-size", type=int, nargs="+", default=[3, 7], metavar="K",
+    parser.add_argument("--kernel-size", type=up_to(15, least=3), nargs="+", default=[3, 7], metavar="K",
                         help="of the new networks, one or more (3 7)")
-    parser.add_argument("--blocks", type=int, default=8, help="masked convolutions after the first one (8)")
-    parser.add_argument("--size", type=int, default=28, help="height and width of the image (28)")
-    parser.add_argument("--out", default="runs/receptive_field", help="folder to write to (runs/receptive_field)")
+    parser.add_argument("--blocks", type=up_to(100, least=0), default=8,
+                        help="masked convolutions after the first one (8)")
+    parser.add_argument("--size", type=up_to(128, least=2), default=28, help="height and width of the image (28)")
+    parser.add_argument("--out", type=path, default="runs/receptive_field",
+                        help="folder to write to (runs/receptive_field)")
     args = parser.parse_args()
-    if not all(3 <= k <= 15 and k % 2 for k in args.kernel_size):
+    if not all(k % 2 for k in args.kernel_size):
         parser.error(f"--kernel-size: expected odd numbers from 3 to 15, got {args.kernel_size}")
-    if not 0 <= args.blocks <= 100:
-        parser.error(f"--blocks: expected a number from 0 to 100, got {args.blocks}")
-    if not 2 <= args.size <= 128:
-        parser.error(f"--size: expected a number from 2 to 128, got {args.size}")
     return args
 
 
@@ -78,6 +77,9 @@ def main():
 def load_network(args):
     """{title: the trained model}"""
     model, _ = checkpoint.load(args.checkpoint)
+    if not hasattr(model, "color_passes") or model.one_hot:
+        raise ValueError(f"{args.checkpoint}: expected a model that draws images pixel by pixel, "
+                         f"got a {type(model).__name__}{' of codes' if hasattr(model, 'one_hot') else ''}")
     return {f"{type(model).__name__}, trained": model}
 
 
@@ -179,4 +181,4 @@ WHY_BLIND = {
 
 
 if __name__ == "__main__":
-    arguments.run(main, stopped="nothing was written")
+    endings.run(main)

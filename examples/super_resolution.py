@@ -15,11 +15,12 @@ A run writes to a new folder in runs/: model.npz (the best weights), training.np
 and samples.png: in each row a test image, what was shown of it, and draws.
 """
 
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
 import numpy as np
 import splits
-from arguments import ByData, positive, whole
+from arguments import MOST_CHANNELS, MOST_DRAWN, ByData, temperature, up_to, whole
 
 from tinyar import models, sampling, training
 from tinyar.optim import cosine
@@ -32,12 +33,15 @@ def parse_arguments():
     parser = arguments.new_parser(__doc__)
     add = parser.add_argument
     add("--factor", type=whole, default=ByData(4, digits=2), help="block of the large image (4; 2 for digits)")
-    add("--channels", type=whole, default=64, help="features a pixel (64)")
-    add("--samples", type=whole, default=8, help="test images to draw from at the end (8)")
-    add("--draws", type=whole, default=8, help="draws from each (8)")
-    add("--temperature", type=positive, default=1.0, help="below 1 draws likelier, less varied images")
+    add("--channels", type=up_to(MOST_CHANNELS), default=64, help="features a pixel (64)")
+    add("--samples", type=up_to(MOST_DRAWN), default=8, help="test images to draw from at the end (8)")
+    add("--draws", type=up_to(MOST_DRAWN), default=8, help="draws from each (8)")
+    add("--temperature", type=temperature, default=1.0,
+        help="divides the logits in drawing: below 1 come likelier, less varied images (1)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     args = arguments.parse(parser, NAME)
+    if args.samples * args.draws > MOST_DRAWN:
+        parser.error(f"--samples times --draws: expected at most {MOST_DRAWN:,}, got {args.samples * args.draws:,}")
     if args.factor == 1:
         parser.error("--factor: with 1 the small image would be the large one; expected at least 2")
     return args
@@ -57,7 +61,7 @@ def main():
                            lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
                            threads=args.threads, seed=args.seed, out=folder, resume=args.resume, progress=True,
                            about=arguments.about_run(args, dataset))
-    arguments.stop_if_interrupted(history, folder)
+    arguments.print_end(history, folder)
 
     bits = training.evaluate(model, dataset.test, args.threads)
     arguments.print_test(bits, dataset, given=" given the small image,")
@@ -74,4 +78,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    endings.run(main, stopped=arguments.GO_ON)

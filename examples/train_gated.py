@@ -12,9 +12,10 @@ model.npz (the best weights), training.npz (to resume), history.csv, curve.png, 
 What is new in the next lesson: `diff examples/train_pixelcnn.py examples/train_gated.py`.
 """
 
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
-from arguments import ByData, whole
+from arguments import MOST_CHANNELS, ByData, odd, up_to
 
 from tinyar import models, training
 from tinyar.optim import cosine
@@ -26,9 +27,9 @@ DEFAULTS = dict(epochs=ByData(3, digits=7), batch_size=ByData(32, digits=16), lr
 def parse_arguments():
     parser = arguments.new_parser(__doc__)
     add = parser.add_argument
-    add("--channels", type=whole, default=64, help="features a pixel (64)")
-    add("--kernel-size", type=whole, default=3, help="odd; of the convolutions in the blocks (3)")
-    add("--dilations", type=whole, nargs="+", default=[1, 2, 1, 4, 1, 2, 1], help="one for each block (1 2 1 4 1 2 1)")
+    add("--channels", type=up_to(MOST_CHANNELS), default=64, help="features a pixel (64)")
+    add("--kernel-size", type=odd, default=3, help="odd; of the convolutions in the blocks (3)")
+    add("--dilations", type=up_to(99), nargs="+", default=[1, 2, 1, 4, 1, 2, 1], help="one a block (1 2 1 4 1 2 1)")
     arguments.add_pixel_arguments(parser)
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     drawing.add_drawing_arguments(parser)
@@ -50,7 +51,7 @@ def main():
                            lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
                            patience=args.patience, hide_labels=args.hide_labels, threads=args.threads, seed=args.seed,
                            out=folder, resume=args.resume, progress=True, about=arguments.about_run(args, dataset))
-    arguments.stop_if_interrupted(history, folder)
+    arguments.print_end(history, folder)
 
     arguments.print_test(training.evaluate(model, dataset.test, args.threads), dataset)
     if args.hide_labels:
@@ -60,4 +61,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    endings.run(main, stopped=arguments.GO_ON)

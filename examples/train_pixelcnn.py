@@ -13,9 +13,10 @@ A PixelCNN shows its masks as well, in masks.png.
 What is new in the next lesson: `diff examples/train_pixelcnn.py examples/train_gated.py`.
 """
 
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
-from arguments import ByData, whole
+from arguments import MOST_CHANNELS, ByData, odd, up_to
 
 from tinyar import models, training
 from tinyar.optim import cosine
@@ -27,9 +28,9 @@ DEFAULTS = dict(epochs=ByData(5, digits=12), batch_size=ByData(128, digits=16), 
 def parse_arguments():
     parser = arguments.new_parser(__doc__)
     add = parser.add_argument
-    add("--channels", type=whole, default=64, help="features a pixel (64)")
-    add("--kernel-size", type=whole, default=7, help="odd; of the masked convolutions in the blocks (7)")
-    add("--blocks", type=int, default=5, help="residual blocks (5)")
+    add("--channels", type=up_to(MOST_CHANNELS), default=64, help="features a pixel (64)")
+    add("--kernel-size", type=odd, default=7, help="odd; of the masked convolutions in the blocks (7)")
+    add("--blocks", type=up_to(100, least=0), default=5, help="residual blocks (5)")
     add("--no-layer-norm", action="store_true", help="leave out LayerNorm")
     add("--no-residual", action="store_true", help="leave out the residual connections")
     arguments.add_pixel_arguments(parser)
@@ -54,7 +55,7 @@ def main():
                            lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
                            patience=args.patience, hide_labels=args.hide_labels, threads=args.threads, seed=args.seed,
                            out=folder, resume=args.resume, progress=True, about=arguments.about_run(args, dataset))
-    arguments.stop_if_interrupted(history, folder)
+    arguments.print_end(history, folder)
 
     arguments.print_test(training.evaluate(model, dataset.test, args.threads), dataset)
     if args.hide_labels:
@@ -64,4 +65,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    endings.run(main, stopped=arguments.GO_ON)

@@ -11,12 +11,13 @@ The README says what such runs came to, in bits per dimension and minutes. A run
 model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
 """
 
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import math
 
 import arguments
 import drawing
 import splits
-from arguments import ByData, positive, whole
+from arguments import MOST_CHANNELS, ByData, positive, up_to, whole
 from scipy.special import lambertw
 
 from tinyar import models, training
@@ -48,8 +49,8 @@ def parse_arguments():
     add = parser.add_argument
     add("--model", choices=MODELS, default="naive", help="which recurrence (naive)")
     add("--images", type=whole, help="use the first so many images of each split only (all)")
-    add("--hidden", type=whole, help="numbers in a state (see below)")
-    add("--layers", type=whole, help="LSTM layers (see below)")
+    add("--hidden", type=up_to(MOST_CHANNELS), help="numbers in a state (see below)")
+    add("--layers", type=up_to(100), help="LSTM layers (see below)")
     add("--optimizer", choices=OPTIMIZERS, default="adam", help="the paper used RMSProp (adam)")
     add("--clip", type=positive, help="limit of the gradients' common norm (naive: 1, others: none)")
     add("--scheduled-sampling", choices=SCHEDULES, default="none",
@@ -81,7 +82,7 @@ def main():
                            scheduled_sampling=SCHEDULES[args.scheduled_sampling](updates),
                            patience=args.patience, hide_labels=args.hide_labels, threads=args.threads, seed=args.seed,
                            out=folder, resume=args.resume, progress=True, about=arguments.about_run(args, dataset))
-    arguments.stop_if_interrupted(history, folder)
+    arguments.print_end(history, folder)
 
     arguments.print_test(training.evaluate(model, dataset.test, args.threads), dataset)
     if args.hide_labels:
@@ -91,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    endings.run(main, stopped=arguments.GO_ON)

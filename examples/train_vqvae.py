@@ -16,13 +16,14 @@ The README says what such runs came to. A run writes to a new folder in runs/: a
 history, curves), codes.npz, and pictures: see drawing.py. draw.py draws more.
 """
 
+import endings  # first, so that Ctrl-C ends the imports too in one line
 import math
 
 import arguments
 import drawing
 import numpy as np
 import splits
-from arguments import ByData, positive, whole
+from arguments import MOST_CHANNELS, ByData, up_to, whole
 
 from tinyar import codes, models, training
 from tinyar.layers.usage import perplexity, share_in_use
@@ -35,16 +36,18 @@ DEFAULTS = dict(epochs=ByData(6, digits=60), batch_size=ByData(64, digits=32), l
 def parse_arguments():
     parser = arguments.new_parser(__doc__)
     add = parser.add_argument
-    add("--codes", type=whole, default=ByData(128, digits=64), help="K, how many codes (128; 64 for digits)")
-    add("--code-channels", type=whole, default=16, help="d, numbers in a code (16)")
-    add("--widths", type=whole, nargs="+", default=ByData([64, 128], digits=[64]),
+    add("--codes", type=up_to(2 ** 16), default=ByData(128, digits=64), help="K, how many codes (128; 64 for digits)")
+    add("--code-channels", type=up_to(MOST_CHANNELS), default=16, help="d, numbers in a code (16)")
+    add("--widths", type=up_to(MOST_CHANNELS), nargs="+", default=ByData([64, 128], digits=[64]),
         help="of the convolutions of stride 2 (64 128; 64 for digits)")
-    add("--learning", default="ema", help="of the codebook: ema or gradient (ema)")
-    add("--output", default="mse", help="mse or categorical (mse)")
+    add("--learning", default="ema", choices=["ema", "gradient"],
+        help="of the codebook: by running means, or by gradient (ema)")
+    add("--output", default="mse", choices=["mse", "categorical"],
+        help="what the decoder paints: levels, judged by squared error, or a softmax over them (mse)")
     add("--flat", action="store_true", help="one code an image, instead of a grid; no prior")
     add("--prior", default="pixelcnn", choices=["pixelcnn", "gated"], help="network that learns the codes (pixelcnn)")
     add("--classes", action="store_true", help="tell the prior the class of each image")
-    add("--prior-epochs", type=whole, default=8, help="of the prior (8)")
+    add("--prior-epochs", type=whole, default=8, help="how often the prior sees every training image (8)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     drawing.add_drawing_arguments(parser)
     args = arguments.parse(parser, NAME, FIRST_FILE)
@@ -94,7 +97,7 @@ def fit(args, model, dataset, epochs, folder, about, average):
                            lr=cosine(args.lr, updates, warmup=min(100, updates // 10), minimum=args.lr / 50),
                            average=average, threads=args.threads, seed=args.seed, out=folder, resume=args.resume,
                            progress=True, about=about)
-    arguments.stop_if_interrupted(history, folder.parent)
+    arguments.print_end(history, folder.parent)
 
 
 def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
@@ -110,10 +113,11 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
     about = {"autoencoder": codes.checksum(autoencoder)}
     fit(args, prior, grids, args.prior_epochs, folder / "prior", about, average=0.999)
 
-    nats = training.evaluate(prior, grids.test, args.threads) * math.log(2)
-    alone = codes.independent_nats(grids.train.images, grids.test.images, args.codes)
-    print(f"prior: {nats:.4f} nats per code on test images{', given the class' if classes else ''}; "
-          f"independent codes cost {alone:.4f}, knowing nothing {math.log(args.codes):.4f}")
+    bits = training.evaluate(prior, grids.test, args.threads)
+    nats, alone = bits * math.log(2), codes.independent_nats(grids.train.images, grids.test.images, args.codes)
+    print(f"prior: {bits:.4f} bits, that is {nats:.4f} nats per code on test images"
+          f"{', given the class' if classes else ''}; "
+          f"independent codes cost {alone:.4f} nats, knowing nothing {math.log(args.codes):.4f}")
     if args.output == "categorical":
         bits = codes.bound(cost, nats, dataset.image_shape, grid)
         print(f"bound: {bits:.4f} bits/dim, {cost:.4f} given the codes and the codes' {bits - cost:.4f}")
@@ -121,4 +125,4 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
 
 
 if __name__ == "__main__":
-    arguments.run(main)
+    endings.run(main, stopped=arguments.GO_ON)

@@ -6,6 +6,9 @@ Trains a small PixelCNN on the 8x8 digits that come with tinyar, and prints bits
 those of digits that it isn't trained on. Then it draws a few.
 """
 
+if __name__ == "__main__":
+    import endings  # first, so that Ctrl-C ends the imports too in one line
+
 import numpy as np
 
 from tinyar import data, models, sampling
@@ -32,10 +35,14 @@ def train(model, images, held_out, epochs, batch_size=16, lr=3e-3, seed=0):
               f"held out {model.figure(cost):.3f}")
 
 
-if __name__ == "__main__":
+def main():
     digits = data.load("digits")
     pixelcnn = models.PixelCNN(levels=17, channels=32, blocks=2, kernel_size=5)
     train(pixelcnn, digits.train.images, digits.test.images, epochs=6)
     drawn = sampling.sample(pixelcnn, n=8, shape=(8, 8), seed=1)
     for row in np.concatenate(drawn[..., 0], axis=1):  # the images side by side, (8, 64)
         print("".join(" .:-=+*#%@"[level * 10 // 17] for level in row))
+
+
+if __name__ == "__main__":
+    endings.run(main)

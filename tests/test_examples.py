@@ -71,7 +71,10 @@ def test_train_pixelcnn_prints_figures_and_writes_pictures(trained):
     for name in names:
         if name.endswith(".png"):
             assert matplotlib.image.imread(written / name).std() > 0.01
-    assert checkpoint.load(written / "model.npz")[1]["about"]["data"] == "digits"
+    about = checkpoint.load(written / "model.npz")[1]["about"]
+    assert about["options"]["data"] == "digits" and about["image_shape"] == [8, 8, 1] and about["class_names"] is None
+    assert not about.keys() & about["options"].keys()  # nothing stands in both
+    assert re.search(r"kept the weights of epoch 1, the best: held out \d\.\d{4} bits/dim", out)
 
 
 def test_a_second_run_gets_a_folder_of_its_own_and_resume_takes_the_latest(trained):
@@ -138,7 +141,7 @@ def test_train_gated_draws_a_row_for_each_class(trained_gated):
     test = data.load("digits").test
     real = np.concatenate([test.images[test.labels == label][:10] for label in range(10)])
     drawn = sample(model, 100, (8, 8), labels=np.repeat(np.arange(10), 10))
-    plotting.save_samples(folder / "expected.png", drawn, real, 17, columns=10)
+    plotting.save_samples(folder / "expected.png", drawn, real, 17, columns=10, rows=[f"class {i}" for i in range(10)])
     written = matplotlib.image.imread(folder / "runs" / "gated-digits" / "samples.png")
     np.testing.assert_array_equal(written, matplotlib.image.imread(folder / "expected.png"))
 
@@ -167,6 +170,8 @@ def trained_vqvae(tmp_path_factory):
 def test_train_vqvae_with_a_gated_prior_that_is_told_the_classes(trained_vqvae):
     folder, (out, err) = trained_vqvae
     assert "prior: GatedPixelCNN on 4x4 codes" in out and "nats per code on test images, given the class" in out
+    bits, nats = map(float, re.search(r"prior: (\S+) bits, that is (\S+) nats per code", out).groups())
+    assert nats == pytest.approx(bits * np.log(2), abs=1e-4)  # the lines of the epochs are in bits
     parts = r", reconstruction \d\.\d+, codebook terms \d\.\d+, perplexity \d"  # in the bars
     assert re.search("squared error / variance" + parts, err) and not re.search("bits/code, [a-z]", err)
     prior, _ = checkpoint.load(folder / "runs" / "vqvae-digits" / "prior" / "model.npz")
@@ -195,7 +200,7 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     (["--codes", "0"], "--codes: expected"), (["--widths", "8", "8", "8", "8"], "can't be halved 4 times"),
-    (["--output", "gauss"], "'mse' or 'categorical'"), (["--learning", "magic"], "'gradient' or 'ema'"),
+    (["--output", "gauss"], "choose from 'mse', 'categorical'"), (["--learning", "magic"], "from 'ema', 'gradient'"),
     (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"),
     (["--codes", "1"], "expected at least 2"), (["--prior", "best"], "invalid choice"),
     (["--flat", "--classes"], "--flat trains none"),
@@ -238,10 +243,18 @@ def draw(monkeypatch, capsys, runs):
     return call
 
 
-def is_picture_of(path, images, levels, columns=None):
-    """Whether a PNG shows just these images."""
+def without_headings(picture, shape):
+    """The picture (height, width, ...) of this shape, without the headings above it and the names of its rows."""
+    return picture[40:-15, -15 - shape[1]:-15]
+
+
+def is_picture_of(path, images, levels, columns=None, headings=False):
+    """Whether a PNG shows just these images, with headings or without."""
     expected = plotting.enlarge(plotting.grid(images, levels, columns))
     found = np.rint(255 * matplotlib.image.imread(path)[..., :3])
+    if headings:
+        assert found[:40].min() < 100  # letters
+        found = without_headings(found, expected.shape)
     return found.shape == expected.shape and (found == expected).all()
 
 
@@ -258,9 +271,14 @@ def test_draw_from_a_model_of_pixels(runs, draw, tmp_path):
 def test_draw_a_row_for_each_label(runs, draw, tmp_path):
     model, _ = checkpoint.load(runs / "gated" / "model.npz")
     draw("gated", "--out", tmp_path / "all.png", "--n", 3)
-    assert is_picture_of(tmp_path / "all.png", sample(model, 30, (8, 8), labels=np.arange(10).repeat(3)), 17, columns=3)
-    draw("gated", "--label", 7, -1, "--out", tmp_path / "two.png")
-    assert is_picture_of(tmp_path / "two.png", sample(model, 20, (8, 8), labels=np.repeat([7, -1], 10)), 17, columns=10)
+    expected = sample(model, 30, (8, 8), labels=np.arange(10).repeat(3))
+    assert is_picture_of(tmp_path / "all.png", expected, 17, columns=3, headings=True)
+    out = draw("gated", "--label", 7, -1, "--out", tmp_path / "two.png")
+    expected = sample(model, 20, (8, 8), labels=np.repeat([7, -1], 10))
+    assert is_picture_of(tmp_path / "two.png", expected, 17, columns=10, headings=True)
+    assert "(rows: class 7, no class)" in out
+    draw("gated", "--label", 3, "--out", tmp_path / "one.png")  # a row too
+    assert is_picture_of(tmp_path / "one.png", sample(model, 10, (8, 8), labels=3), 17, columns=10, headings=True)
 
 
 def test_draw_from_a_vqvae(runs, draw, tmp_path):
@@ -269,11 +287,11 @@ def test_draw_from_a_vqvae(runs, draw, tmp_path):
     expected, _ = codes.generate(autoencoder, prior, state["about"], 20, (4, 4), labels=np.repeat([5, 2], 10))
     draw("vqvae", "--label", 5, 2, "--out", tmp_path / "folder.png")
     draw(*files, "--label", 5, 2, "--out", tmp_path / "files.png")
-    assert (is_picture_of(tmp_path / "folder.png", expected, 17, columns=10)
-            and is_picture_of(tmp_path / "files.png", expected, 17, columns=10))
+    assert (is_picture_of(tmp_path / "folder.png", expected, 17, columns=10, headings=True)
+            and is_picture_of(tmp_path / "files.png", expected, 17, columns=10, headings=True))
     draw("vqvae", "--n", 1, "--size", 6, 10, "--out", tmp_path / "wide.png")
     expected, _ = codes.generate(autoencoder, prior, state["about"], 10, (3, 5), labels=np.arange(10))
-    assert is_picture_of(tmp_path / "wide.png", expected, 17, columns=1)
+    assert is_picture_of(tmp_path / "wide.png", expected, 17, columns=1, headings=True)
 
 
 @pytest.mark.parametrize("arguments, frames", [
@@ -286,7 +304,10 @@ def test_draw_a_film_that_ends_in_the_picture(draw, tmp_path, arguments, frames)
     with Image.open(tmp_path / "film.gif") as film, Image.open(tmp_path / "picture.png") as picture:
         assert 4 < film.n_frames <= frames  # equal frames become one
         film.seek(film.n_frames - 1)
-        np.testing.assert_array_equal(film.convert("L"), picture.convert("L"))
+        last, picture = np.asarray(film.convert("RGB")), np.asarray(picture.convert("RGB"))
+        named = picture.shape != last.shape
+        assert named == (arguments[0] != "pixelcnn")
+        np.testing.assert_array_equal(last, without_headings(picture, last.shape) if named else picture)
 
 
 def test_draw_completes_what_it_is_shown(runs, draw, tmp_path):
@@ -298,8 +319,12 @@ def test_draw_completes_what_it_is_shown(runs, draw, tmp_path):
         mask = (np.arange(8) < rows)[:, None, None]
         drawn = sample(model, 6, (8, 8), labels=None if told is None else np.repeat(told, 2),
                        known=images.repeat(2, axis=0), mask=mask)
-        shown = [np.stack([image, image * mask, *drawn[2 * i:2 * i + 2]]) for i, image in enumerate(images)]
-        assert is_picture_of(tmp_path / "picture.png", np.concatenate(shown), 17, columns=4)
+        hidden = np.ma.masked_array(images, np.broadcast_to(~mask, images.shape))
+        shown = [image for i in range(3) for image in (images[i], hidden[i], *drawn[2 * i:2 * i + 2])]
+        assert is_picture_of(tmp_path / "picture.png", np.ma.stack(shown), 17, columns=4, headings=True)
+        unknown = 3 * (8 - rows) * 8 * 64  # pixels of the picture: as many as the model wasn't shown
+        found = np.rint(255 * matplotlib.image.imread(tmp_path / "picture.png")[..., :3])
+        assert (found == plotting.UNKNOWN).all(axis=2).sum() == unknown
 
 
 def test_draw_says_what_is_missing(tmp_path):
@@ -359,6 +384,7 @@ def test_without_data_named_and_no_network_it_trains_on_digits(tmp_path):
     out, _ = run("train_pixelcnn.py", *SMALL, folder=tmp_path, data_folder=tmp_path)
     assert ("MNIST is neither here nor to be had" in out
             and (tmp_path / "runs" / "pixelcnn-digits" / "samples.png").exists())
+    assert f"looked in {tmp_path}" in out and "https://" in out and "refused" in out  # why
 
 
 def test_mnist_asked_for_and_not_to_be_had_is_an_error_that_says_how_to_get_it(tmp_path):
@@ -388,11 +414,16 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--data", "cifar11"], "unknown dataset 'cifar11': expected one of digits, mnist"),
-    (["--data", "digits", "--levels", "1"], "levels=1"), (["--data", "digits", "--levels", "257"], "levels=257"),
-    (["--data", "digits", "--levels", "two"], "invalid int value"),
-    (["--data", "digits", "--binarize", "maybe"], "binarize='maybe'"),
-    (["--data", "digits", "--kernel-size", "4"], "must be odd"),
+    (["--data", "cifar11"], "invalid choice: 'cifar11' (choose from 'digits', 'mnist'"),
+    (["--data", "digits", "--levels", "1"], "--levels: expected a whole number of at least 2 (and at most 256), got"),
+    (["--data", "digits", "--levels", "257"], "--levels: expected a whole number of at least 2"),
+    (["--data", "digits", "--levels", "two"], "--levels: expected a whole number of at least 2"),
+    (["--data", "digits", "--levels", "18"], "--levels 18: digits has only 17 levels"),
+    (["--data", "digits", "--binarize", "maybe"], "--binarize: invalid choice: 'maybe'"),
+    (["--data", "digits", "--levels", "3", "--binarize", "fixed"], "--binarize fixed gives 2 levels, which"),
+    (["--data", "digits", "--grey"], "--grey: digits is grey already"),
+    (["--data", "digits", "--size", "9"], "--size 9: the images of digits have a size of their own"),
+    (["--data", "digits", "--kernel-size", "4"], "expected an odd number"),
     (["--data", "digits", "--epochs", "0"], "--epochs: expected"),
     (["--data", "digits", "--batch-size", "0"], "--batch-size: expected"),
     (["--data", "digits", "--threads", "0"], "threads"),

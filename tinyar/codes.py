@@ -16,20 +16,21 @@ import numpy as np
 
 from tinyar.backend import to_host
 from tinyar.data import Dataset, Split
-from tinyar.data.archive import Archive, CheckpointError
+from tinyar.data.archive import Archive, CheckpointError, digest
 from tinyar.data.atomic import atomic_write
 from tinyar.sampling import sample
 
 IMAGES_AT_ONCE = 100
+SPLITS = "train", "validation", "test"
 
 
 def checksum(model):
     """SHA-256 of all parameters and states of a model, with their names."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for name, array in model.arrays():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(to_host(array)))
-    return digest.hexdigest()
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(to_host(array)))
+    return found.hexdigest()
 
 
 def extract(autoencoder, images):
@@ -44,24 +45,23 @@ def cached_dataset(path, autoencoder, dataset):
     Both are known by their content. Otherwise the codes are extracted and written there. Labels are kept.
     """
     splits = dataset.train, dataset.validation, dataset.test
-    made_by = json.dumps([checksum(autoencoder), *(checksum_of_images(split.images) for split in splits)])
+    made_by = json.dumps([checksum(autoencoder), *(digest({"images": split.images}) for split in splits)])
     codes = read(path, made_by, autoencoder.quantizer.codes, [len(split) for split in splits])
     if codes is None:
         codes = [extract(autoencoder, split.images) for split in splits]
-        with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, made_by=np.frombuffer(made_by.encode(), dtype=np.uint8),
-                     **dict(zip(("train", "validation", "test"), codes)))
+        write(path, made_by, codes)
     levels = autoencoder.quantizer.codes
     grid = f"{codes[0].shape[1]}x{codes[0].shape[2]}"
     return Dataset(f"{dataset.name}-codes", *(Split(part, split.labels) for part, split in zip(codes, splits)), levels,
                    f"{grid} codes of {levels} of {dataset.description}", dataset.class_names)
 
 
-def checksum_of_images(images):
-    """SHA-256 of an array of images, with its shape."""
-    digest = hashlib.sha256(f"{images.dtype.str} {images.shape} ".encode())
-    digest.update(np.ascontiguousarray(images))
-    return digest.hexdigest()
+def write(path, made_by, codes):
+    """Write the three arrays of codes to a file, with what they were made by and their SHA-256."""
+    arrays = dict(zip(SPLITS, codes))
+    texts = {"made_by": made_by, "digest": digest(arrays)}
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays, **{name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()})
 
 
 def read(path, made_by, levels, counts):
@@ -71,14 +71,15 @@ def read(path, made_by, levels, counts):
     """
     try:
         with Archive(path, "file of codes") as archive:
-            if bytes(archive.read("made_by")) != made_by.encode():
+            if archive.read("made_by").tobytes() != made_by.encode():
                 return None
-            codes = [archive.read(name) for name in ("train", "validation", "test")]
+            codes = [archive.read(name) for name in SPLITS]
+            written = archive.read("digest").tobytes()
     except (CheckpointError, OSError):
         return None
     fits = all(part.dtype == np.uint16 and part.ndim == 4 and part.shape[1:] == codes[0].shape[1:] and part.size
                and len(part) == count and part.max() < levels for part, count in zip(codes, counts))
-    return codes if fits else None
+    return codes if fits and written == digest(dict(zip(SPLITS, codes))).encode() else None
 
 
 def generate(autoencoder, prior, prior_about, n, grid, **options):
@@ -87,9 +88,10 @@ def generate(autoencoder, prior, prior_about, n, grid, **options):
     prior_about is what the prior's checkpoint says of itself; options go to tinyar.sampling.sample (temperature,
     seed, ...). Raises ValueError when the prior was trained on the codes of another autoencoder.
     """
-    if prior_about.get("autoencoder") != checksum(autoencoder):
+    learned, given = prior_about.get("autoencoder"), checksum(autoencoder)
+    if learned != given:
         raise ValueError("this prior has learned the codes of another autoencoder: expected one with checksum "
-                         f"{checksum(autoencoder)[:12]}..., got {str(prior_about.get('autoencoder'))[:12]}...")
+                         f"{given[:12]}..., got {str(learned)[:12]}...")
     codes = sample(prior, n, grid, **options)
     return autoencoder.images_of(codes), codes
 

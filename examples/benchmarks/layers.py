@@ -1,7 +1,7 @@
 """Each layer, forward and backward: tinyar beside PyTorch,
 with GFLOP/s and their share of the machine's matrix-product speed.
 
-    pip install -e '.[bench]'
+    pip install -e ".[bench]"
     python examples/benchmarks/layers.py
     python examples/benchmarks/layers.py --backend cupy
 
@@ -10,14 +10,13 @@ live taps only, for both libraries; the machine's speed is that of a 1024x1024 p
 runs with the kernel cropped to its live rows, with and without channels-last memory; the faster one is shown.
 """
 
-import argparse
+from contenders import check_libraries, describe_machine, endings, new_parser, race, up_to  # first: see there
 import contextlib
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from contenders import describe_machine, race
 
 HELD = contextlib.ExitStack()  # settings that last as long as the process
 
@@ -113,22 +112,23 @@ def matrix_product_speed(threads, backend):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--only", default="", help="layers with this text in their title")
-    parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
+    parser = new_parser(__doc__)
+    parser.add_argument("--batch-size", type=up_to(4096), default=128, help="maps, in one batch (128)")
+    parser.add_argument("--rounds", type=up_to(1000), default=10, help="how often each is timed (10)")
+    parser.add_argument("--only", default="", help="layers with this text in their title (all)")
     args = parser.parse_args()
+    chosen = [title for title in LAYERS if args.only in title]
+    if not chosen:
+        parser.error(f"--only: no layer has {args.only!r:.60} in its title; there are {', '.join(LAYERS)}")
+    check_libraries(args)
     device, threads = ("cuda", 1) if args.backend == "cupy" else ("cpu", args.threads)
     print(describe_machine(threads))
     speed = matrix_product_speed(threads, args.backend)
     print(f"matrix products: {speed:.0f} GFLOP/s on {threads} threads; "
           f"batch {args.batch_size} of {HEIGHT}x{WIDTH}, on {device}\n")
     print(f"{'forward and backward':32s} {'tinyar':>8s} {'GFLOP/s':>8s} {'share':>6s} {'PyTorch':>9s} {'ratio':>6s}")
-    for title, (_, _, weights) in LAYERS.items():
-        if args.only not in title:
-            continue
+    for title in chosen:
+        _, _, weights = LAYERS[title]
         common = dict(title=title, batch=args.batch_size)
         results = race({
             "tinyar": (tinyar_layer, dict(**common, threads=threads), {"TINYAR_BACKEND": args.backend}),
@@ -143,4 +143,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    endings.run(main)

@@ -1,6 +1,6 @@
 """Drawing images: cached steps beside the usual loop, which runs the network anew for every pixel.
 
-    pip install -e '.[bench]'
+    pip install -e ".[bench]"
     python examples/benchmarks/sampling.py                  report's 5-block model, 28x28, 2 levels
     python examples/benchmarks/sampling.py --model gated    Gated PixelCNN of the Amsterdam tutorial, 256 levels,
                                                             images of given classes
@@ -16,12 +16,11 @@ spares it a little. The loop's time is stated for the faster of tinyar's own for
 shows that the time per pixel doesn't grow with the image.
 """
 
-import argparse
+from contenders import check_libraries, describe_machine, endings, new_parser, published_model, race, up_to  # first
 import statistics
 import time
 
 import numpy as np
-from contenders import describe_machine, published_model, race
 
 CLASSES = 10
 SIDE = 28
@@ -92,15 +91,16 @@ def whole_loop(common):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=tuple(MODELS), default="pixelcnn")
-    parser.add_argument("--blocks", type=int, help="another number of blocks than 5 (PixelCNN)")
-    parser.add_argument("--levels", type=int, help="(2; gated 256)")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", choices=tuple(MODELS), default="pixelcnn", help="whose drawing (pixelcnn)")
+    parser.add_argument("--blocks", type=up_to(100), help="another number of blocks than 5 (PixelCNN)")
+    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated 256)")
+    parser.add_argument("--rounds", type=up_to(1000), default=5, help="how often each is timed (5)")
     parser.add_argument("--whole-loop", action="store_true", help="for 100 images, run tinyar's usual loop to its end")
     args = parser.parse_args()
+    if args.blocks and args.model != "pixelcnn":
+        parser.error("--blocks goes with --model pixelcnn")
+    check_libraries(args)
     device = "cuda" if args.backend == "cupy" else "cpu"
     levels = args.levels or (256 if args.model == "gated" else 2)
     common = dict(kind=args.model, levels=levels, options={"blocks": args.blocks} if args.blocks else {})
@@ -133,4 +133,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    endings.run(main)

@@ -1,6 +1,6 @@
 """One training step (forward, backward, Adam) of a model: tinyar beside PyTorch, on the same cores, taking turns.
 
-    pip install -e '.[bench]'
+    pip install -e ".[bench]"
     python examples/benchmarks/training_step.py                       report's 5-block model, batch 128, 28x28, 2 levels
     python examples/benchmarks/training_step.py --levels 256
     python examples/benchmarks/training_step.py --config paper --channels 64      3x3 blocks, h = 32
@@ -22,11 +22,11 @@ Before the race the twin's logits, and the norm of its gradient, are compared wi
 the cropped form, channels-last.
 """
 
-import argparse
+from contenders import (MOST_CHANNELS, check_libraries, describe_machine, endings, new_parser, print_table,  # first
+                        published_model, race, some_name, up_to)
 import statistics
 
 import numpy as np
-from contenders import describe_machine, print_table, published_model, race
 
 USUAL = {"pixelcnn": dict(config="report", levels=2, batch=128), "gated": dict(config="tutorial", levels=256, batch=64),
          "naive": dict(config="course", levels=2, batch=128), "row": dict(config="paper-mnist", levels=2, batch=16),
@@ -119,8 +119,8 @@ def contenders_of(args, batch, forms):
     device = "cuda" if args.backend == "cupy" else "cpu"
     contenders = {"tinyar": (tinyar_step, {**common, "threads": args.threads if device == "cpu" else 1},
                              {"TINYAR_BACKEND": args.backend})}
-    for name, form in forms.items():
-        contenders[f"PyTorch, {name}"] = (torch_step, {**common, "device": device, **form}, {"TINYAR_BACKEND": "numpy"})
+    for title, form in forms.items():
+        contenders[f"PyTorch, {title}"] = (torch_step, {**common, "device": device, **form}, {"TINYAR_BACKEND": "numpy"})
     return contenders
 
 
@@ -135,18 +135,20 @@ def print_growth(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=tuple(USUAL), default="pixelcnn")
-    parser.add_argument("--config", help="a published configuration of it (report; tutorial; course; paper-mnist)")
-    parser.add_argument("--channels", type=int, help="another width (PixelCNN, gated)")
-    parser.add_argument("--blocks", type=int, help="another number of blocks (PixelCNN)")
-    parser.add_argument("--levels", type=int, help="(2; gated 256)")
-    parser.add_argument("--batch-size", type=int, help="(128; gated 64; row, diagonal 16)")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", choices=tuple(USUAL), default="pixelcnn", help="whose training step (pixelcnn)")
+    parser.add_argument("--config", type=some_name,
+                        help="a published configuration of it (report; tutorial; course; paper-mnist)")
+    parser.add_argument("--channels", type=up_to(MOST_CHANNELS), help="another width (PixelCNN, gated)")
+    parser.add_argument("--blocks", type=up_to(100), help="another number of blocks (PixelCNN)")
+    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated 256)")
+    parser.add_argument("--batch-size", type=up_to(4096), help="images an update (128; gated 64; row, diagonal 16)")
+    parser.add_argument("--rounds", type=up_to(1000), default=10, help="how often each is timed (10)")
     parser.add_argument("--growth", action="store_true", help="a table by the size of the batch")
     args = parser.parse_args()
+    if args.channels and args.model not in ("pixelcnn", "gated") or args.blocks and args.model != "pixelcnn":
+        parser.error("--channels goes with --model pixelcnn or gated, --blocks with pixelcnn")
+    check_libraries(args)
     usual = USUAL[args.model]
     args.config, args.levels = args.config or usual["config"], args.levels or usual["levels"]
     batch = args.batch_size or usual["batch"]
@@ -161,4 +163,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    endings.run(main)

@@ -8,7 +8,8 @@ A convolution that must not see later pixels comes in two forms:
     cropped   a kernel of the live rows (and, without a mask, columns) alone,
               and an image padded on some sides more than on others
 
-Images and features of the twin are (batch, channels, height, width).
+Images and features of the twin are (batch, channels, height, width). Images are grey: ColorLinear, the 1x1 layer that
+keeps the order of colours, has no twin, as it would need a mask of its own.
 Only the processes that PyTorch runs in import this file.
 """
 
@@ -60,7 +61,8 @@ def convert(layer, cropped):
                     layer.windows.kernel, layer.windows.stride, layer.windows.padding)
         twin.weight.data = kernel_of(layer.params["w"])
     else:
-        raise TypeError(f"no PyTorch twin of {type(layer).__name__}")
+        raise TypeError(f"{type(layer).__name__} has no PyTorch twin; expected a network of grey images, without "
+                        "conditions, of the layers that twins.py imports")
     twin.bias.data = tensor(layer.params["b"])
     return twin
 

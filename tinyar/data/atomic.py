@@ -29,6 +29,7 @@ def atomic_write(path):
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.strerror:
-            raise OSError(error.errno, f"can't write {path} ({error.strerror})") from error
-        raise
+        if not isinstance(error, OSError):
+            raise
+        text = f"can't write {path} ({error.strerror or error})"
+        raise (OSError(error.errno, text) if error.errno else OSError(text)) from error

@@ -97,7 +97,7 @@ def opened(path):
         header, text = read_text(archive, "header")
         check_header(path, header)
         digests = None
-        if header["version"] > 1 or "digests" in archive.members:
+        if header["version"] > 1:
             digests, _ = read_text(archive, "digests")
             if not isinstance(digests, dict):
                 raise CheckpointError(f"{path}: digests: expected a dict, got {digests!r:.100}")
@@ -182,5 +182,5 @@ def build(path, header, kind=None):
                               f"found a {name}")
     try:
         return kind(**config)
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: no {name} can be built with its options {config}: {error}") from error
+    except Exception as error:  # options of wrong kinds provoke all sorts
+        raise CheckpointError(f"{path}: no {name} can be built with its options {config!r:.300}: {error}") from error

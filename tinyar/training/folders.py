@@ -2,7 +2,7 @@
 
 A run claims its folder by a lock on the file `.running` in it. The operating system drops the lock when the process
 ends, however it ends, so a run that was killed doesn't keep its folder. (Locks may not hold on network drives; where
-the system has none, a folder is used without.)
+the system or the drive has none, a folder is used without.)
 """
 
 import atexit
@@ -18,8 +18,7 @@ except ImportError:  # Windows
     fcntl = None
 
 LOCK = ".running"
-# What data.atomic and a claim leave behind when their process is killed.
-LEFTOVER = re.compile(r"\.(model|training|history|curve|codes)-\d+-[0-9a-f]{8}\.(npz|csv|png)")
+LEFTOVER = re.compile(r"\..+-\d+-[0-9a-f]{8}\.\w+")  # what data.atomic leaves behind when its process is killed
 
 claims = {}  # {resolved path: Claim} of this process
 guard = threading.Lock()
@@ -30,7 +29,11 @@ class FolderInUseError(FileExistsError):
 
 
 class Claim:
-    """A folder that is this process's; `taken` says whether a run uses it already."""
+    """A folder that is this process's; `taken` says whether a run uses it already.
+
+    Nobody else writes a run's files there, so temporary files that lie there are of processes that were killed: they
+    are removed.
+    """
 
     def __init__(self, folder):
         self.folder, self.taken, self.file = folder, False, None
@@ -41,15 +44,19 @@ class Claim:
             file = open(path, "a+")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 file.close()
                 raise FolderInUseError(f"{folder} belongs to a run that is going on in another process; "
                                        "choose another folder, or wait for its end") from None
+            except OSError:  # a drive without locks
+                self.file = file
+                break
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                     self.file = file
-                    return
+                    break
             file.close()  # the run before removed the file in between: lock the new one
+        remove_leftovers(folder)
 
     def release(self):
         claims.pop(self.folder.resolve(), None)
@@ -81,7 +88,6 @@ def claim(folder, taken=True):
             if held.taken:
                 raise FolderInUseError(f"{folder} belongs to another run of this process; choose another folder")
             held.taken = True
-            remove_leftovers(folder)
         return held
 
 

@@ -4,33 +4,22 @@ import contextlib
 import math
 import pathlib
 import secrets
-import struct
 import time
 import warnings
-import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from tinyar.data.archive import CheckpointError
 from tinyar.model import spoilt_array
 from tinyar.optim import copy_arrays
 from tinyar.training import checkpoint
 from tinyar.training.folders import claim
+from tinyar.training.header import check_about
 from tinyar.training.history import History
+from tinyar.training.packing import plain_json
+from tinyar.training.progress import Progress
 
 # Options that are checksums, and of what.
 CHECKSUMS = {"images": "the training images, labels or maps", "validation": "the held-out images, labels or maps"}
-
-
-@dataclass
-class Progress:
-    """Where a run stands: updates in all, images seen in this epoch, and what they cost so far."""
-
-    epoch: int = 1
-    updates: int = 0
-    images: int = 0  # seen in this epoch
-    loss: float = 0.0  # mean loss per sub-pixel, as score measures it, summed over those images
-    seconds: float = 0.0
-    rates: int = 0  # checksum of the learning rates of all updates so far
 
 
 class Run:
@@ -45,11 +34,12 @@ class Run:
     def __init__(self, model, optimizer, average, scheduled_sampling, options, folder, save_every, about=None):
         self.model, self.optimizer, self.average, self.save_every = model, optimizer, average, save_every
         self.scheduled_sampling = scheduled_sampling
-        self.options = checkpoint.plain_json(options)
-        self.folder = None if folder is None else pathlib.Path(folder)
+        self.options = plain_json(options)
+        self.folder = None if folder is None else pathlib.Path(folder).expanduser()
         self.progress, self.history = Progress(), History(unit=model.unit)
-        self.about = checkpoint.plain_json(about or {})
-        checkpoint.plain_json(model.config)  # what can't be saved is better found out before training than after
+        self.about = plain_json(about or {})
+        check_about(self.about)
+        plain_json(model.config)  # what can't be saved is better found out before training than after
         self.best = None  # a copy of the best weights, by name
         self.name, self.claim = secrets.token_hex(8), None
 
@@ -89,7 +79,7 @@ class Run:
 
         Raises CheckpointError, nothing changed, if it is of another model or other options, or damaged.
         """
-        state = checkpoint.load_state(path, self.model)
+        arrays, state = checkpoint.read(path, self.model)
         if "options" not in state:
             raise CheckpointError(f"{path}: holds a model, but no training run to go on with")
         try:
@@ -97,20 +87,21 @@ class Run:
             self.optimizer.check_state(state["optimizer"])
             if self.average:
                 self.average.check_state(state["average"])
-            progress = checked_progress(state["progress"])
-            self.refuse_another_schedule(path, progress if "rates" in state["progress"] else Progress())
             history = History(unit=self.model.unit, **state["history"])
             history.check()
+            progress = Progress(**state["progress"])
+            progress.check(history.rows, self.options["batch_size"])
+            self.refuse_another_schedule(path, progress if "rates" in state["progress"] else Progress())
         except CheckpointError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{path}: the state of the run isn't what tinyar writes: {error!r}") from error
-        best = self.load_best(state.get("run")) if history.rows else None
-        checkpoint.load(path, self.model)
+        self.best = self.read_best(state.get("run")) if history.rows else None
+        copy_arrays(arrays, dict(self.model.arrays()))
         self.optimizer.load_state(state["optimizer"])
         if self.average:
             self.average.load_state(state["average"])
-        self.progress, self.history, self.best = progress, history, best
+        self.progress, self.history = progress, history
         self.name = state.get("run", self.name)
 
     def refuse_other_options(self, path, then):
@@ -124,27 +115,27 @@ class Run:
 
     def refuse_another_schedule(self, path, progress):
         """Raise CheckpointError unless the learning rate of this run was that of every update made so far."""
-        lr, rates = self.optimizer.lr, 0
+        lr, now = self.optimizer.lr, Progress()
         for t in range(1, progress.updates + 1):
-            rates = add_rate(rates, lr(t) if callable(lr) else lr)
-        if rates != progress.rates:
+            now.add_rate(lr(t) if callable(lr) else lr)
+        if now.rates != progress.rates:
             raise CheckpointError(f"{path}: lr was another schedule over the {progress.updates:,} updates made so far; "
                                   "a run goes on with the schedule that it began with")
 
-    def load_best(self, name):
+    def read_best(self, name):
         """The best weights so far, by name, from model.npz. Raises CheckpointError if that is of another run."""
         path = self.folder / "model.npz"
-        best, state = checkpoint.load(path, type(self.model))
+        best, state = checkpoint.read(path, self.model)
         if state.get("run") != name:
             raise CheckpointError(f"{path}: is of another run than training.npz beside it; expected run {name}, "
-                                  f"got {state.get('run')}")
-        return dict(best.arrays())
+                                  f"got {state.get('run')!r:.100}")
+        return best
 
     def count_update(self):
         """An update was made: move on, and save everything now and then."""
         progress = self.progress
         progress.updates += 1
-        progress.rates = add_rate(progress.rates, self.optimizer.learning_rate())
+        progress.add_rate(self.optimizer.learning_rate())
         progress.seconds = time.perf_counter() - self.started
         if progress.updates % self.save_every == 0:
             self.save()
@@ -201,19 +192,3 @@ class Run:
         """Give the model the best weights of the run."""
         if self.best:
             copy_arrays(self.best, dict(self.model.arrays()))
-
-
-def add_rate(rates, rate):
-    """The checksum of learning rates with one more of them."""
-    return zlib.crc32(struct.pack("d", rate), rates)
-
-
-def checked_progress(state):
-    """The Progress of a saved state; ValueError for numbers that can't be."""
-    progress = Progress(**state)
-    whole = progress.epoch - 1, progress.updates, progress.images, progress.rates
-    if not all(isinstance(number, int) and number >= 0 for number in whole):
-        raise ValueError(f"progress: expected whole numbers, got {state}")
-    if not (math.isfinite(progress.loss) and 0 <= progress.seconds < math.inf):
-        raise ValueError(f"progress: expected finite numbers, got {state}")
-    return progress
