@@ -58,7 +58,8 @@ def what_to_draw(dataset, classes, n, names=None):
 
 def names_of(labels, names):
     """What stands beside the rows of these labels: the names of the classes, or their numbers if they have none."""
-    every = ["no class" if label == -1 else names[label] if names else f"class {label}" for label in labels]
+    every = ["no class" if label == -1 else names[label] if 0 <= label < len(names or []) else f"class {label}"
+             for label in labels]
     return [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME - 3]}..." for name in every]
 
 

@@ -6,8 +6,8 @@ A script imports this before all else, as the other imports take a second, and e
     main          Ctrl-C raises KeyboardInterrupt; a training saves first (tinyar.training.interrupt)
     afterwards    Ctrl-C comes too late to matter
 
-Whoever changed a line of tinyar wants to see where it broke: `python -X dev examples/...` shows the traceback. Without it
-the line names the place, unless the error was raised on purpose.
+Whoever changed a line of tinyar wants to see where it broke: `python -X dev examples/...` shows the traceback. Without
+it the line names the place, unless the error was raised on purpose.
 """
 
 import linecache

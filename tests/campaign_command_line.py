@@ -34,7 +34,8 @@ FOLDERS = ("", "/dev/null", "/dev/null/x", "~nobody-here", "~nobody-here/x", "x"
            "file/x")  # none of which can be made
 CHECKPOINTS = ("", "/dev/null", "/dev/zero", "~nobody-here", "x" * 300, "missing.npz", "file", "pipe", "empty",
                "half.npz")
-PICTURES = "", "x", "x.jpg", "/dev/null/x.png", "~nobody-here/x.png", "x" * 300 + ".png", "file/x.png", ".png", "x.", "/"
+PICTURES = ("", "x", "x.jpg", "/dev/null/x.png", "~nobody-here/x.png", "x" * 300 + ".png", "file/x.png", ".png", "x.",
+            "/")
 MISSING_DATA = "", "missing", "file", "/dev/null", "~nobody-here", "x" * 300, "x/" * 2500, "empty/x", "pipe", "/proc/x"
 TITLES = "abc", "-1", "nan", "linear", "Linear64", "7x9", "ReLU 65", "->->", "*", "x" * 5000
 LABELS = "", " ", "abc", "10", "-2", "nan", "1e3", "0x1", "1.5", LONG

@@ -107,7 +107,7 @@ def tried(reader, folder):
     """(what was read, None) or (None, the exception), in bounded time."""
     def ring(signum, frame):
         raise HangError(f"more than {SECONDS} s")
-    signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGALRM, ring)
     signal.alarm(SECONDS)
     try:
         return reader.read(folder), None
@@ -115,6 +115,7 @@ def tried(reader, folder):
         return None, error
     finally:
         signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def verdict_on_error(error, mutant, target, folder):

@@ -52,7 +52,7 @@ def test_rows_have_names_and_columns_headings_and_the_images_their_pixels(tmp_pa
         np.testing.assert_array_equal(found[40:-15, -15 - wide:-15], plotting.enlarge(picture))
     dark = (named < 100).all(axis=2)
     above, left = dark[:40, 15 + side:], dark[40:, :15 + side]
-    assert above[:, :wide // 3].any() and above[:, wide // 3:].any()  # a heading over the first column, one over the rest
+    assert above[:, :wide // 3].any() and above[:, wide // 3:].any()  # over the first column, and the others
     assert left[:tall // 2].any() and left[tall // 2:-15].any() and not dark[:40, :15 + side].any()
     assert left[tall // 2:].sum() > 1.5 * left[:tall // 2].sum()  # the longer name stands in the second row
 

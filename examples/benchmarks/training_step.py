@@ -119,8 +119,9 @@ def contenders_of(args, batch, forms):
     device = "cuda" if args.backend == "cupy" else "cpu"
     contenders = {"tinyar": (tinyar_step, {**common, "threads": args.threads if device == "cpu" else 1},
                              {"TINYAR_BACKEND": args.backend})}
-    for title, form in forms.items():
-        contenders[f"PyTorch, {title}"] = (torch_step, {**common, "device": device, **form}, {"TINYAR_BACKEND": "numpy"})
+    for form, options in forms.items():
+        contenders[f"PyTorch, {form}"] = (torch_step, {**common, "device": device, **options},
+                                          {"TINYAR_BACKEND": "numpy"})
     return contenders
 
 
