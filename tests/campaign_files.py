@@ -108,13 +108,13 @@ def tried(reader, folder):
     def ring(signum, frame):
         raise HangError(f"more than {SECONDS} s")
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         return reader.read(folder), None
     except (Exception, SystemExit, HangError) as error:
         return None, error
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 

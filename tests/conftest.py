@@ -1,8 +1,14 @@
 """What several test files need of pytest."""
 
+import signal
+
 import pytest
 
 from tinyar.data import download
+
+# A shell's background job ignores Ctrl-C, and its children would too; some tests send Ctrl-C to scripts they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

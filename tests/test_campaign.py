@@ -42,11 +42,11 @@ def finished(tmp_path_factory):
     return top / "run"
 
 
-class InTheThirdFile:
-    """In the place of random numbers: kill once, in the writing of the third file."""
+class InTheSeventhFile:
+    """In the place of random numbers: kill once, in the writing of the seventh file, after an epoch."""
 
     def integers(self, least, most):
-        return 1 if most == 4 else 3
+        return 1 if most == 4 else 7
 
     def random(self):
         return 0.0
@@ -56,8 +56,8 @@ class InTheThirdFile:
 
 
 def test_a_run_that_is_killed_in_a_save_is_resumed_and_nothing_is_left_over(tmp_path, finished):
-    kills = campaign_runs.kill_and_resume(COMMAND, tmp_path / "run", InTheThirdFile(), 0)
-    assert kills in (["in the writing of file 3"], [])  # a slow watcher may miss it
+    kills = campaign_runs.kill_and_resume(COMMAND, tmp_path / "run", InTheSeventhFile(), 0)
+    assert kills in (["in the writing of file 7"], [])  # a slow watcher may miss it
     campaign_runs.check_same(tmp_path / "run", campaign_runs.left_by(finished))
 
 
@@ -99,7 +99,7 @@ def hides_memory(folder):
     "wrong": lambda folder: {"w": np.ones(2)}, "refused": raises(ValueError("c.npz: damaged")),
     "the same": lambda folder: {"w": np.zeros(2)}}.items())
 def test_the_judge_of_files_sees(tmp_path, monkeypatch, verdict, read):
-    monkeypatch.setattr(campaign_files, "SECONDS", 1)
+    monkeypatch.setattr(campaign_files, "SECONDS", 0.2)
     assert judged(tmp_path, read, {"w": np.zeros(2)}, campaign_mutants.bit) == [verdict]
 
 

@@ -14,7 +14,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from tinyar import data, training
+from tinyar import data, models, training
 from tinyar.backend import to_host
 from tinyar.gradcheck import __main__ as gradcheck_command
 from tinyar.training import checkpoint
@@ -101,8 +101,28 @@ def test_what_is_shown_of_own_layer_stands_in_the_file(page):
     assert code and all(f"{part}\n" in OWN_LAYER or f"{textwrap.indent(part, '    ')}\n" in OWN_LAYER for part in code)
 
 
+def test_the_recipes_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 17, (8, 8, 8, 1), dtype=np.uint8)
+    for name, kind in (("pixelcnn-digits", models.PixelCNN), ("gated-digits", models.GatedPixelCNN)):
+        model = kind(levels=17, channels=4, kernel_size=3, seed=0)
+        training.fit(model, images, images, epochs=1, out=f"runs/{name}", about={"options": {"data": "digits"}})
+    load_model, own_array, curves, export = blocks(section(LESSONS, "Recipes"))
+    namespace = {}
+    assert re.fullmatch(r"\d\.\d{4} bits/dim\n", ran(load_model, namespace, {}))
+    assert namespace["images"].shape == (8, 8, 8, 1)
+    best, unit = ran(own_array, {}, {}).split()
+    assert 1.9 < float(best) < 2.3 and unit == "bits/dim"  # four levels of noise have 2 bits
+    ran(curves, {}, {})
+    assert (tmp_path / "runs" / "curves.png").stat().st_size > 5000
+    ran(export, {}, {})
+    with np.load("weights.npz") as weights:
+        kernels = [name for name in weights if name.endswith(".kernel")]
+        assert kernels and all(weights[name].ndim == 4 for name in kernels)
+
+
 def test_blocks_are_all_looked_at():
-    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 2]
+    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 6]
 
 
 # -- the layers of the lesson ------------------------------------------------------------------------------------------

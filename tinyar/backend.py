@@ -17,7 +17,9 @@ A CPU knows no TF32.
 """
 
 import contextlib
+import contextvars
 import ctypes
+import math
 import os
 import threading
 
@@ -162,3 +164,34 @@ def keep_freed_memory():
     m_trim_threshold, m_mmap_threshold = -1, -3  # their numbers in malloc.h
     if mallopt(m_mmap_threshold, 2 ** 25):  # 32 MB, the most that every glibc takes
         mallopt(m_trim_threshold, 2 ** 31 - 1)
+
+
+# -- sizes: a number with a few digits too many, a slip or a damaged file, shouldn't fill the memory -------------------
+
+MOST_NUMBERS = 2 ** 25  # in one parameter: 128 MB
+numbers_left = contextvars.ContextVar("numbers_left", default=math.inf)
+
+
+def check_size(what, *shape):
+    """Raise ValueError for a parameter of more than MOST_NUMBERS numbers. `what` has it, for the message."""
+    if math.prod(int(count) for count in shape) > MOST_NUMBERS:
+        raise ValueError(f"{what}: {' x '.join(map(str, shape))} numbers are too many for a parameter, "
+                         f"expected at most {MOST_NUMBERS:,}")
+
+
+@contextlib.contextmanager
+def at_most(numbers):
+    """A context in which all parameters that are made have at most so many numbers, taken together."""
+    token = numbers_left.set(numbers)
+    try:
+        yield
+    finally:
+        numbers_left.reset(token)
+
+
+def counted(value):
+    """The value of one more parameter, its numbers counted. Raises ValueError beyond what `at_most` allows."""
+    numbers_left.set(numbers_left.get() - value.size)
+    if numbers_left.get() < 0:
+        raise ValueError("the model has too many parameters")
+    return value

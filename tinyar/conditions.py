@@ -19,7 +19,7 @@ import zlib
 
 import numpy as np
 
-from tinyar.backend import NonFiniteError, to_device, xp
+from tinyar.backend import NonFiniteError, check_size, to_device, xp
 from tinyar.layer import Layer
 
 NO_LABEL = -1  # the label of an image whose class isn't told
@@ -44,6 +44,7 @@ class Conditional(Layer):
         self.condition_channels = condition_channels
         self.condition = self.dcondition = None
         if condition_channels:
+            check_size(type(self).__name__, condition_channels, channels)
             self.add_param("v", np.zeros((condition_channels, channels)))
 
     def tell(self, condition):

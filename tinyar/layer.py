@@ -46,7 +46,7 @@ path through the tree. All of this is checked for any layer, your own too, by `t
 
 import copy
 
-from tinyar.backend import to_device, xp
+from tinyar.backend import counted, to_device, xp
 
 
 class Layer:
@@ -75,7 +75,7 @@ class Layer:
 
     def add_param(self, name, value):
         """Register a parameter, float32, with a zero gradient of the same shape beside it."""
-        self.params[name] = to_device(value, dtype=xp.float32)
+        self.params[name] = counted(to_device(value, dtype=xp.float32))
         self.grads[name] = xp.zeros_like(self.params[name])
 
     # -- the three entrances -------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ Networks", arXiv 1601.06759.) The paper multiplies a whole kernel by the mask; h
 
 import numpy as np
 
-from tinyar.backend import xp
+from tinyar.backend import check_size, xp
 from tinyar.layers.colors import ColorLinear, color_blocks
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.pointwise import check_channels
@@ -60,6 +60,7 @@ class MaskedConv2d(CausalConv2d):
         own_row = range(-m, 1 if mask_type == "B" and colors == 1 else 0)
         segments = [(row, range(-m, m + 1)) for row in range(-m, 0)] + [(0, own_row)] * (len(own_row) > 0)
         taps = sum(len(columns) for _, columns in segments)
+        check_size(type(self).__name__, taps, in_channels, out_channels)
         blocks = color_blocks(in_channels, out_channels, mask_type, colors, parts) if colors > 1 else []
         centre_weights = sum(visible.stop * (group.stop - group.start) for _, visible, group in blocks)
         live = taps * in_channels + centre_weights / out_channels  # inputs of an output, on average

@@ -4,14 +4,10 @@ x is (..., channels): a feature map (batch, height, width, channels), or the fea
 Nothing passes from pixel to pixel, so these layers are causal whatever the mask, and a step is the same formula.
 """
 
-import math
-
 import numpy as np
 
-from tinyar.backend import xp
+from tinyar.backend import check_size, xp
 from tinyar.layer import Pointwise
-
-MOST_PAIRS = 2 ** 25  # of an input and an output channel: 128 MB of weights a tap
 
 
 class Linear(Pointwise):
@@ -179,16 +175,11 @@ def sum_rows(rows):
 
 
 def check_channels(layer, *counts):
-    """Raise ValueError unless every channel count is a whole number of at least 1, and their product within MOST_PAIRS.
-
-    A number with a few digits too many shouldn't fill the memory, be it a slip or a damaged file.
-    """
+    """Raise ValueError unless every channel count is a whole number of at least 1, and their product a possible size."""
     for count in counts:
         if not isinstance(count, (int, np.integer)) or count < 1:
             raise ValueError(f"{type(layer).__name__}: channel counts are whole numbers of at least 1, got {count!r}")
-    if math.prod(int(count) for count in counts) > MOST_PAIRS:
-        raise ValueError(f"{type(layer).__name__}: {' x '.join(map(str, counts))} channels are too many, "
-                         f"expected at most {MOST_PAIRS:,} pairs")
+    check_size(type(layer).__name__, *counts)
 
 
 def check_last_axis(layer, x, channels):

@@ -26,7 +26,7 @@ works on each of the h channels by itself. Whoever makes Z deals out the h chann
 
 import numpy as np
 
-from tinyar.backend import xp
+from tinyar.backend import check_size, xp
 from tinyar.layer import Layer
 from tinyar.layers.pointwise import as_rows, check_channels, check_last_axis, sum_rows
 
@@ -99,6 +99,7 @@ class Recurrence(Layer):
     def __init__(self, hidden, taps, rng=None):
         super().__init__()
         check_channels(self, hidden)
+        check_size(type(self).__name__, taps, hidden, 4 * hidden)
         rng = rng or np.random.default_rng()
         self.hidden = hidden
         self.add_param("w", rng.standard_normal((taps, hidden, 4 * hidden)) * (1 / (taps * hidden)) ** 0.5)

@@ -13,6 +13,7 @@ and a dilation of 2 gives rows -2, 0 and columns -2, 0, 2.
 
 import numpy as np
 
+from tinyar.backend import check_size
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.pointwise import check_channels
 
@@ -35,6 +36,7 @@ class ShiftedConv2d(CausalConv2d):
             raise ValueError("ShiftedConv2d: rows: offsets above 0 are rows below the pixel, which come later; "
                              f"got {rows}")
         rng, shape = rng or np.random.default_rng(), (len(self.rows), len(columns), in_channels, out_channels)
+        check_size(type(self).__name__, *shape)
         w = rng.standard_normal(shape) * (1 / np.prod(shape[:3])) ** 0.5
         super().__init__(in_channels, out_channels, [(row, columns) for row in self.rows], w, bias)
 

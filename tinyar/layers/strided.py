@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from tinyar.backend import xp
+from tinyar.backend import check_size, xp
 from tinyar.layer import Layer
 from tinyar.layers.pointwise import as_rows, check_channels, check_images, sum_rows
 from tinyar.layers.windows import as_matrix, checked_pair, checked_windows
@@ -38,6 +38,7 @@ class Conv2d(Layer):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.windows = checked_windows(self, kernel_size, stride, padding)
         rng, kernel = rng or np.random.default_rng(), self.windows.kernel
+        check_size(type(self).__name__, *kernel, in_channels, out_channels)
         std = (2 / (math.prod(kernel) * in_channels)) ** 0.5
         self.add_param("w", rng.standard_normal((*kernel, in_channels, out_channels)) * std)
         self.add_param("b", np.zeros(out_channels))
@@ -92,6 +93,7 @@ class ConvTranspose2d(Layer):
             raise ValueError(f"ConvTranspose2d: output_padding {self.output_padding} must be smaller than "
                              f"the stride {self.windows.stride}")
         rng, kernel = rng or np.random.default_rng(), self.windows.kernel
+        check_size(type(self).__name__, *kernel, in_channels, out_channels)
         meeting = math.prod(max(k / s, 1) for k, s in zip(kernel, self.windows.stride))
         std = (2 / (meeting * in_channels)) ** 0.5
         self.add_param("w", rng.standard_normal((*kernel, out_channels, in_channels)) * std)

@@ -11,12 +11,13 @@ Loading checks everything before it touches anything (`tinyar.data.archive`), an
 
 import contextlib
 import json
+import math
 import re
 
 import numpy as np
 
 from tinyar import models
-from tinyar.backend import to_host
+from tinyar.backend import at_most, to_host
 from tinyar.data.archive import Archive, CheckpointError, digest
 from tinyar.data.atomic import atomic_write
 from tinyar.optim import copy_arrays
@@ -54,7 +55,9 @@ def load(path, model=None):
     """
     with opened(path) as file:
         if model is None or isinstance(model, type):
-            model = build(path, file[1], model)
+            numbers = sum(math.prod(member.shape) for member in of_room("model", file[0].members).values())
+            with at_most(2 * numbers + 2 ** 20):  # a larger model can't be the one in the file
+                model = build(path, file[1], model)
         else:
             refuse_another(path, model, file[1])
         arrays, state = read_for(model, *file)
