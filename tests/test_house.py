@@ -124,8 +124,8 @@ def test_arrows_run_one_way(room, unknown):
 # -- importing ---------------------------------------------------------------------------------------------------------
 
 
-def run_python(code):
-    run = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+def run_python(code, folder=ROOT):
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=folder, text=True, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, env={**os.environ, "TINYAR_BACKEND": "numpy"})
     assert run.returncode == 0, run.stdout
     return run.stdout
@@ -162,6 +162,12 @@ def test_importing_tinyar_leaves_pictures_out():
     code = "import tinyar; [getattr(tinyar, name) for name in tinyar.__all__]; tinyar.nothing"
     with pytest.raises(AssertionError, match="module 'tinyar' has no attribute 'nothing'"):
         run_python(code)
+
+
+def test_a_folder_named_tinyar_does_not_hide_the_package(tmp_path):
+    """In the folder above a clone there is a folder "tinyar", which Python takes for a package if it finds no other."""
+    (tmp_path / "tinyar").mkdir()
+    assert run_python("import tinyar; print(tinyar.data.load.__name__)", tmp_path) == "load\n"
 
 
 # -- length, and docstrings --------------------------------------------------------------------------------------------
