@@ -25,8 +25,8 @@ SAME, ANY, REFUSED = "same", "any", "refused"
 ODD = (None, True, False, 0, -1, 3, 1.5, 1e308, float("inf"), float("nan"), "", "x", "2", [], [1], [None, "x"], {},
        {"array": "x"}, {"x": {}}, 10 ** 30, 10 ** 4000, "x" * 10 ** 5)
 HUGE = (300, 2000, 4097, 20_000, 65_537, 10 ** 6, 10 ** 9, 10 ** 18, 10 ** 30)
-OTHER_KINDS = (b"", b"<html>404</html>\n", b"\x89PNG\r\n\x1a\n", b"PK\x05\x06" + bytes(18), b"\x1f\x8b\x08", b"\x93NUMPY",
-               bytes(100), b"0 1 0 1\n")
+OTHER_KINDS = (b"", b"<html>404</html>\n", b"\x89PNG\r\n\x1a\n", b"PK\x05\x06" + bytes(18), b"\x1f\x8b\x08",
+               b"\x93NUMPY", bytes(100), b"0 1 0 1\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +141,10 @@ def npy(array):
     return out.getvalue()
 
 
+def npy_of_text(text):
+    return npy(np.frombuffer(text.encode(), np.uint8))
+
+
 def npy_by_hand(header, payload, version=1):
     """A .npy whose header says whatever it likes."""
     header = header.encode("latin-1", "replace")
@@ -159,19 +163,14 @@ def array_of(content):
 def seal(members):
     """The members with the digests that they should have, as far as they can be had: what one does who means harm."""
     arrays = {name.removesuffix(".npy"): array_of(content) for name, content in members}
-    arrays = {name: array for name, array in arrays.items() if array is not None and not array.dtype.hasobject}
-    rooms = {room: {name.removeprefix(room + "/"): array for name, array in arrays.items() if name.startswith(room + "/")}
-             for room in ("model", "state")}
+    arrays = {name: array for name, array in arrays.items() if array is not None and array.dtype.kind not in "OM"}
+    rooms = {room: digest({name.removeprefix(room + "/"): array for name, array in arrays.items()
+                           if name.startswith(room + "/")}) for room in ("model", "state")}
     if "header" in arrays:
-        rooms["header"] = {"header": arrays["header"]}
-    if not any(name == "digests.npy" for name, _ in members):
-        rooms = {"digest": {name: array for name, array in arrays.items() if name != "digest"}}  # a file of codes
-        text = {"digest": digest(rooms["digest"])}["digest"]
-        return [(name, npy(np.frombuffer(text.encode(), np.uint8)) if name == "digest.npy" else content)
-                for name, content in members]
-    text = json.dumps({room: digest(found) for room, found in rooms.items()})
-    return [(name, npy(np.frombuffer(text.encode(), np.uint8)) if name == "digests.npy" else content)
-            for name, content in members]
+        rooms["header"] = digest({"header": arrays["header"]})
+    codes = {name: arrays[name] for name in ("train", "validation", "test") if name in arrays}
+    texts = {"digests.npy": json.dumps(rooms), "digest.npy": digest(codes)}  # of a checkpoint, of a file of codes
+    return [(name, npy_of_text(texts[name]) if name in texts else content) for name, content in members]
 
 
 def archive_of(members, rng, what, expect=ANY):
@@ -226,8 +225,8 @@ def membership(content, rng):
     elif way == "exchanged":
         members[i], members[j] = (name, its), (other, old)
     elif way == "renamed":
-        new = one_of(rng, (other, "x.npy", name[:-1], name.replace("/", "\\"), "../" + name, name.upper(), "", "/" + name,
-                           name.removesuffix(".npy")))
+        new = one_of(rng, (other, "x.npy", name[:-1], name.replace("/", "\\"), "../" + name, name.upper(), "",
+                           "/" + name, name.removesuffix(".npy")))
         members[i] = new, old
         way = f"renamed to {new!r}"
     elif way == "a stranger":
@@ -260,22 +259,27 @@ def shape(content, rng):
     i = int(rng.integers(len(members)))
     name, old = members[i]
     array = array_of(old)
-    ways = {"a scalar": array.reshape(-1)[0], "one number": array.reshape(-1)[:1], "none": array.reshape(-1)[:0],
-            "flat": array.reshape(-1), "an axis more": array[None], "turned": array.T, "longer": np.append(array, array),
-            "by columns": np.asfortranarray(array), "a row less": array[1:]}
+    flat = array.reshape(-1)
+    ways = {"a scalar": flat[0], "one number": flat[:1], "none": flat[:0], "flat": flat, "an axis more": array[None],
+            "turned": array.T, "longer": np.append(array, array), "by columns": np.asfortranarray(array),
+            "a row less": array[1:]}
     way = one_of(rng, ways)
     members[i] = name, npy(ways[way])
     spoilt = name.startswith("model/") and ways[way].shape != array.shape
-    return archive_of(members, rng, f"{name}: {way}, shape {ways[way].shape} for {array.shape}", REFUSED if spoilt else ANY)
+    return archive_of(members, rng, f"{name}: {way}, shape {ways[way].shape} for {array.shape}",
+                      REFUSED if spoilt else ANY)
 
 
 SHAPES = ("(10**12,)", "(1000000000000,)", "(4611686018427387904, 4)", "(18446744073709551617,)", "(-1,)", "(-1, -1)",
           "(True,)", "(1.5,)", "5", "((1,),)", "None", "(0, 1000000000000)", "(0,)", "('x',)", "()")
-HEADERS = ("{}", "[]", "1", "", "x", "__import__('os')", "{'descr': '<f4'", "(" * 5000, "-" * 50_000 + "1", "[" * 60_000,
+HEADERS = ("{}", "[]", "1", "", "x", "__import__('os')", "{'descr': '<f4'", "(" * 5000, "-" * 50_000 + "1",
+           "[" * 60_000, "\xff\xfe", "1" * 60_000,
            "{'descr': '<f4', 'fortran_order': 2, 'shape': (1,)}", "{'descr': '<f4', 'fortran_order': False}",
-           "{'descr': 'x', 'fortran_order': False, 'shape': (1,)}", "{'descr': [], 'fortran_order': False, 'shape': (1,)}",
-           "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "{'descr': [('a', '|O')], 'fortran_order': False, "
-           "'shape': (1,)}", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}", "\xff\xfe", "1" * 60_000)
+           "{'descr': 'x', 'fortran_order': False, 'shape': (1,)}",
+           "{'descr': [], 'fortran_order': False, 'shape': (1,)}",
+           "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
+           "{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (1,)}",
+           "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}")
 
 
 def promise(content, rng):
@@ -289,8 +293,8 @@ def promise(content, rng):
     version = one_of(rng, (1, 1, 2, 3, 9))
     payload = one_of(rng, (b"", old[128:], bytes(4)))
     members[i] = name, npy_by_hand(header[:65_000], payload, version)
-    return archive_of(members, rng, f"{name}: .npy of version {version} with the header {header[:120]!r} and {len(payload)} "
-                      "bytes of numbers")
+    return archive_of(members, rng, f"{name}: .npy of version {version} with the header {header[:120]!r} and "
+                      f"{len(payload)} bytes of numbers")
 
 
 def not_finite(content, rng):
@@ -351,7 +355,7 @@ def text_member(members, name):
 def with_text(members, name, text):
     i = text_member(members, name)
     members = list(members)
-    members[i] = members[i][0], npy(np.frombuffer(text.encode(), np.uint8))
+    members[i] = members[i][0], npy_of_text(text)
     return members
 
 
@@ -363,7 +367,8 @@ def jsonly(content, rng, below=()):
     """The text with a field that is missing, or something else, or under another name. below: where in it."""
     members = members_of(content)
     old = text_of(members, "header")
-    path = one_of(rng, [path for path in nodes(old) if path[:len(below)] == below and not {"rows", "lr"} & {*path[:-1]}])
+    path = one_of(rng, [path for path in nodes(old)
+                        if path[:len(below)] == below and not {"rows", "lr"} & {*path[:-1]}])  # which are long
     inner, key, value = at(old, path[:-1]), path[-1], one_of(rng, ODD)
     way = one_of(rng, ("missing", "another", "another", "renamed"))
     expect = REFUSED if len(path) == 1 and (way != "another" or type(value) is not type(inner[key])) else ANY
@@ -374,7 +379,8 @@ def jsonly(content, rng, below=()):
         inner[new], way = inner.pop(key), f"renamed to {new!r}"
     else:
         inner.pop(key)
-    return archive_of(with_text(members, "header", json.dumps(old)), rng, f"header {'.'.join(map(str, path))}: {way}", expect)
+    return archive_of(with_text(members, "header", json.dumps(old)), rng,
+                      f"header {'.'.join(map(str, path))}: {way}", expect)
 
 
 def at(value, path):
@@ -406,7 +412,7 @@ def huge_option(content, rng):
                       f"option {'.'.join(map(str, path))}: {str(value)[:60]}")
 
 
-TEXTS = ("", "x", "null", "[]", "{}", "1", "[" * 100_000, '{"a":' * 50_000, "\x00", "{" + '"a": 1,' * 10 + '"a": 1}', "NaN")
+TEXTS = ("", "x", "null", "[]", "{}", "1", "[" * 100_000, '{"a":' * 50_000, "\x00", '{"a": 1, "a": 2}', "NaN")
 
 
 def text(content, rng):
@@ -442,7 +448,8 @@ def head_number(content, rng):
 
 def digits(content, rng):
     """Something else among the digits of a text."""
-    at, new = int(rng.integers(len(content))), one_of(rng, (b"", b" ", b"\n", b"2", b"0", b"1", b"\r\n", b"\t", b"\0", b"0 "))
+    at = int(rng.integers(len(content)))
+    new = one_of(rng, (b"", b" ", b"\n", b"2", b"0", b"1", b"\r\n", b"\t", b"\0", b"0 "))
     return Mutant(content[:at] + new + content[at + 1:], f"{new!r} in the place of byte {at}", ANY)
 
 
@@ -461,7 +468,8 @@ ZEROS = gzip.compress(bytes(2 ** 26))
 def gzipped(content, rng):
     """Spoilt, then gzipped with right checksums; or what unpacks to 2 GB; or several gzips behind each other."""
     raw = unpacked(content)
-    way = one_of(rng, ("spoilt", "spoilt", "sound", "2 GB of zeros", "2 GB of zeros behind it", "in two parts", "twice"))
+    way = one_of(rng, ("spoilt", "spoilt", "sound", "2 GB of zeros", "2 GB of zeros behind it", "in two parts",
+                       "twice"))
     if way == "spoilt":
         spoilt, what = spoil_bytes(raw, rng)
         return Mutant(gzip.compress(spoilt), f"{what}, then gzipped", ANY)

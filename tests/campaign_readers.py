@@ -82,7 +82,8 @@ def make_run(folder):
 
 
 def vqvae():
-    return models.VQVAE(levels=5, widths=(4,), mix=False, residual_units=1, residual_channels=4, codes=6, code_channels=3)
+    return models.VQVAE(levels=5, widths=(4,), mix=False, residual_units=1, residual_channels=4, codes=6,
+                        code_channels=3)
 
 
 def make_vqvae(folder):
@@ -97,7 +98,8 @@ ZOO = {"pixelcnn": models.PixelCNN(**{**PIXELS, "image_channels": 3, "channels":
 
 def make_zoo(folder):
     for name, model in ZOO.items():
-        checkpoint.save(folder / f"{name}.npz", model, {"about": ABOUT, "rows": [], "more": {"x": np.arange(3.0), "t": 3}})
+        state = {"about": ABOUT, "rows": [], "more": {"x": np.arange(3.0), "t": 3}}
+        checkpoint.save(folder / f"{name}.npz", model, state)
 
 
 def load_zoo(folder):
@@ -189,8 +191,8 @@ def make_both_stages(folder):
     fit(autoencoder, folder / "autoencoder", average=None)
     grids = codes.extract(autoencoder, IMAGES)
     prior = models.PixelCNN(**{**PIXELS, "levels": 6}, one_hot=True)
-    training.fit(prior, grids[:16], grids[16:], out=folder / "prior", about={"autoencoder": codes.checksum(autoencoder)},
-                 **FIT)
+    about = {"autoencoder": codes.checksum(autoencoder)}
+    training.fit(prior, grids[:16], grids[16:], out=folder / "prior", about=about, **FIT)
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -251,13 +253,17 @@ def cifar_oracle(folder):
     parts = [unpacked(find(folder, name)) for name in data_files.tiny_cifar()]
     if any(not part or len(part) % 3073 for part in parts):
         return None
-    (images, labels), (tests, test_labels) = ((np.array([list(part[i + 1:i + 3073]) for i in range(0, len(part), 3073)],
-                                                        np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1),
-                                               np.array([part[i] for i in range(0, len(part), 3073)])) for part in parts)
+    (images, labels), (tests, test_labels) = map(records, parts)
     if len(images) < 6 or labels.max() > 9 or test_labels.max() > 9:
         return None
     order = fixed_permutation(len(images))
-    return {"train": images[order], "test": tests, "labels": [labels[order].astype(np.uint8), test_labels.astype(np.uint8)]}
+    return {"train": images[order], "test": tests, "labels": [labels[order], test_labels]}
+
+
+def records(content):
+    """(images, labels) of a CIFAR file: 3,073 bytes each."""
+    parts = np.array([list(content[i:i + 3073]) for i in range(0, len(content), 3073)], np.uint8)
+    return parts[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), parts[:, 0]
 
 
 AMAT = {"binarized_mnist_train.amat": 6, "binarized_mnist_valid.amat": 2, "binarized_mnist_test.amat": 2}

@@ -1,4 +1,4 @@
-"""A short sample of the campaigns of spoilt files and of broken-off runs, and whether their judges see what is wrong."""
+"""A short sample of the campaigns of spoilt files and of broken-off runs, and what their judges see."""
 
 import os
 import pathlib
@@ -28,7 +28,7 @@ COMMAND = campaign_runs.SCRIPTS["PixelCNN"]
 # -- samples -----------------------------------------------------------------------------------------------------------
 
 def test_every_reader_survives_a_sample_of_spoilt_files():
-    sample = subprocess.run([sys.executable, TESTS / "campaign_files.py", "--mutants", "34", "--seed", "36"], text=True,
+    sample = subprocess.run([sys.executable, TESTS / "campaign_files.py", "--mutants", "26", "--seed", "36"], text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert sample.returncode == 0 and sample.stdout.endswith(", 0 faults\n"), sample.stdout
 
@@ -62,7 +62,8 @@ def test_a_run_that_is_killed_in_a_save_is_resumed_and_nothing_is_left_over(tmp_
 
 
 def test_a_run_that_fills_the_disk_names_the_file_and_is_resumed_with_room(tmp_path, finished):
-    assert "can't write run/" in campaign_runs.full_disk(COMMAND, tmp_path, 60_000, campaign_runs.left_by(finished))
+    told = campaign_runs.full_disk(COMMAND, tmp_path, 60_000, campaign_runs.left_by(finished), may_mount=False)
+    assert "can't write run/training.npz" in told
 
 
 # -- the judge of files, on readers that do what may not happen --------------------------------------------------------

@@ -89,7 +89,8 @@ def read_for(model, archive, header, digests):
     found = {name: archive.read(there[name], targets[name].shape) for name in targets}
     check_numbers(archive.path, found, "f")
     if digests:
-        check_digest(archive.path, "model", {there[name].removeprefix("model/"): found[name] for name in found}, digests)
+        written = {there[name].removeprefix("model/"): array for name, array in found.items()}
+        check_digest(archive.path, "model", written, digests)
     return found, renamed(read_state(archive, header, digests), names)
 
 

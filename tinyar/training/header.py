@@ -18,7 +18,8 @@ def check_header(path, header):
                               f"header {header!r:.100}")
     version = header.get("version")
     if type(version) is not int or not 1 <= version <= VERSION:
-        raise CheckpointError(f"{path}: checkpoint of version {version!r:.100}, this tinyar reads versions 1 and {VERSION}")
+        raise CheckpointError(f"{path}: checkpoint of version {version!r:.100}, "
+                              f"this tinyar reads versions 1 and {VERSION}")
     for key, kind in (("model", str), ("config", dict), ("state", dict)):
         if not isinstance(header.get(key), kind):
             raise CheckpointError(f"{path}: header: expected a {kind.__name__} as {key!r}, "

@@ -40,7 +40,7 @@ METHODS = REDUCTIONS | {
     "argsort": ["axis", "kind"], "astype": ["dtype", "order", "casting", "subok", "copy"],
     "clip": ["min", "max", "out"], "copy": ["order"], "dot": ["b", "out"], "flatten": ["order"], "nonzero": [],
     "ravel": ["order"], "repeat": ["repeats", "axis"], "round": ["decimals", "out"], "sort": ["axis", "kind"],
-    "squeeze": ["axis"], "swapaxes": ["axis1", "axis2"]}
+    "squeeze": ["axis"], "swapaxes": ["axis1", "axis2"], "view": ["dtype"]}
 ATTRIBUTES = ["T", "dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"]
 ARITHMETIC = "add and floordiv lshift matmul mod mul or pow rshift sub truediv xor".split()
 FUNCTIONS = """
