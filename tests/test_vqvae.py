@@ -192,7 +192,7 @@ def test_codes_are_cached_and_made_anew_for_another_autoencoder(tmp_path, traine
     path.write_bytes(path.read_bytes()[:100])
     np.testing.assert_array_equal(codes.cached_dataset(path, trained, DIGITS).train.images, first.train.images)
     turned = dataclasses.replace(DIGITS, test=data.Split(DIGITS.test.images[:, ::-1].copy(), DIGITS.test.labels))
-    assert (codes.cached_dataset(path, trained, turned).test.images != first.test.images).any()  # other images, same name
+    assert (codes.cached_dataset(path, trained, turned).test.images != first.test.images).any()  # other images
 
 
 def test_a_prior_beats_independent_codes_and_draws_images(tmp_path, trained):

@@ -175,7 +175,7 @@ def sum_rows(rows):
 
 
 def check_channels(layer, *counts):
-    """Raise ValueError unless every channel count is a whole number of at least 1, and their product a possible size."""
+    """Raise ValueError unless every channel count is a whole number >= 1, and their product a possible size."""
     for count in counts:
         if not isinstance(count, (int, np.integer)) or count < 1:
             raise ValueError(f"{type(layer).__name__}: channel counts are whole numbers of at least 1, got {count!r}")
