@@ -141,6 +141,11 @@ def load(args):
     if kinds not in ([PIXELS], [AUTOENCODER, PRIOR]):
         raise ValueError(f"{', '.join(map(str, paths))}: expected either {PIXELS}, or {AUTOENCODER} and then {PRIOR}, "
                          f"got {' and '.join(kinds)}")
+    if len(loaded) == 2:
+        try:
+            codes.check_learned(loaded[1][1], loaded[0][0])
+        except ValueError as error:
+            raise ValueError(f"{paths[1]}: {error}") from None
     if loaded[-1][0].map_channels:
         raise ValueError(f"{paths[-1]} needs a map for every image, which draw.py can't make; "
                          "super_resolution.py --resume --out FOLDER draws again")

@@ -229,10 +229,10 @@ def test_links_that_lead_round_in_a_circle_end(tmp_path, target):
     assert found >= set(names) and len(found) < 60
 
 
-@pytest.mark.parametrize("name", ["cat", "cat.png"])
-def test_a_link_that_leads_nowhere_is_named(tmp_path, name):
+@pytest.mark.parametrize("name, target", [("cat", "gone"), ("cat.png", "gone"), ("cat", "cat"), ("cat.png", "cat.png")])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, name, target):
     save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
-    link(tmp_path / name, tmp_path / "gone")
+    link(tmp_path / name, tmp_path / target)
     with pytest.raises(data.DataNotFoundError, match=f"{name} is a link that leads nowhere"):
         data.load("folder", data_dir=tmp_path)
 

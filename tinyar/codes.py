@@ -82,16 +82,21 @@ def read(path, made_by, levels, counts):
     return codes if fits and written == digest(dict(zip(SPLITS, codes))).encode() else None
 
 
+def check_learned(prior_about, autoencoder):
+    """Raise ValueError unless the prior, by what its checkpoint says of itself, has learned this autoencoder's codes."""
+    learned, given = prior_about.get("autoencoder"), checksum(autoencoder)
+    if learned != given:
+        raise ValueError("this prior has learned the codes of another autoencoder: expected one with checksum "
+                         f"{given[:12]}..., got {str(learned)[:12]}...")
+
+
 def generate(autoencoder, prior, prior_about, n, grid, **options):
     """Draw n images: codes (grid = (rows, columns)) from the prior, decoded. Returns (images, codes), on the host.
 
     prior_about is what the prior's checkpoint says of itself; options go to tinyar.sampling.sample (temperature,
     seed, ...). Raises ValueError when the prior was trained on the codes of another autoencoder.
     """
-    learned, given = prior_about.get("autoencoder"), checksum(autoencoder)
-    if learned != given:
-        raise ValueError("this prior has learned the codes of another autoencoder: expected one with checksum "
-                         f"{given[:12]}..., got {str(learned)[:12]}...")
+    check_learned(prior_about, autoencoder)
     codes = sample(prior, n, grid, **options)
     return autoencoder.images_of(codes), codes
 

@@ -37,11 +37,11 @@ def find_images(folder):
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
+                if entry.is_symlink() and not os.path.exists(entry.path):  # also of a link to itself
+                    raise DataNotFoundError(f"{entry.path} is a link that leads nowhere")
                 if entry.is_dir():
                     if (identity := _identity(entry.path)) not in above:
                         waiting.append((entry.path, above | {identity}))
-                elif entry.is_symlink() and not os.path.exists(entry.path):
-                    raise DataNotFoundError(f"{entry.path} is a link that leads nowhere")
                 elif entry.name.lower().endswith(SUFFIXES):
                     found.append(pathlib.Path(entry.path).relative_to(folder))
     return [folder / path for path in sorted(found, key=pathlib.Path.as_posix)]
