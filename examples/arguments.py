@@ -66,6 +66,14 @@ def share(text):
     return value
 
 
+def share_below_1(text):
+    """A number from 0 to below 1."""
+    value = share(text)
+    if value == 1:
+        raise argparse.ArgumentTypeError("expected a number from 0 to below 1, got 1")
+    return value
+
+
 def number(text):
     """A number; NaN for any other text."""
     try:
@@ -140,10 +148,11 @@ def add_data_arguments(parser):
                              "probability, once (fixed) or anew in every epoch (fresh)")
 
 
-def add_pixel_arguments(parser):
-    """Options of a model that draws images pixel by pixel."""
-    parser.add_argument("--independent-colors", action="store_true",
-                        help="colours of a pixel know nothing of each other")
+def add_pixel_arguments(parser, colors=True):
+    """Options of a model that draws images pixel by pixel; colors, if its network may keep the order of the colours."""
+    if colors:
+        parser.add_argument("--independent-colors", action="store_true",
+                            help="colours of a pixel know nothing of each other")
     parser.add_argument("--classes", action="store_true", help="tell the network the class of each image")
     parser.add_argument("--hide-labels", type=share, default=0.0,
                         help="with --classes: share of images whose class isn't told (0)")

@@ -42,7 +42,7 @@ def float64_call(case):
 def test_every_case_keeps_the_contract(case):
     x, condition = case.inputs(seed=2)
     before, x_before = copies(case.layer.arrays()), [np.array(part) for part in (x if isinstance(x, tuple) else (x,))]
-    comparisons = check_layer(case.layer, x, condition=condition, entries=5, seed=1)
+    comparisons = check_layer(case.layer, x, condition=condition, causal=case.causal, entries=min(5, case.entries), seed=1)
     assert max(comparison.relative_error for comparison in comparisons) < 1e-6
     assert {name for name, _, _ in case.layer.parameters()} <= {comparison.name for comparison in comparisons}
     # the layer itself isn't touched
@@ -58,8 +58,10 @@ def test_every_case_keeps_the_contract(case):
 def test_all_is_drawn_that_can_be():
     drawn = {case.title for case in CASES if draws(float64_call(case))}
     not_drawn = (layers.Reshape, layers.VectorQuantizer, Conv2d, layers.ConvTranspose2d, layers.GatedBlock)
+    row_by_row = ("ShiftedConv2d 2x3", "ShiftedConv2d, weight norm", "HalvingConv2d 2x3", "HalvingConv2d, weight norm",
+                  "PlainFirst", "GatedResNet, skip, dropout")
     for case in CASES:
-        pixel_by_pixel = not isinstance(case.layer, not_drawn) and case.title not in ("ShiftedConv2d 2x3", "PlainFirst")
+        pixel_by_pixel = not isinstance(case.layer, not_drawn) and case.title not in row_by_row
         assert (case.title in drawn) == (pixel_by_pixel and "VQVAE" not in case.title), case.title
 
 
@@ -88,15 +90,18 @@ def assigning(kind):
 
 @EVERY_CASE
 def test_an_assignment_for_a_sum_is_noticed_in_every_layer(case):
-    """In one layer of each kind in the tree."""
+    """In one layer of each kind in the tree; in models of very many tensors, of the kinds that stand nowhere else."""
     x, condition = case.inputs()
+    elsewhere = {type(part) for other in CASES if other.entries > case.entries for _, part in other.layer.layers()}
     for kind, path in {type(part): path for path, part in case.layer.layers() if part.params}.items():
+        if kind in elsewhere:
+            continue
         layer = copy.deepcopy(case.layer)
         part = dict(layer.layers())[path]
         part.__class__ = assigning(kind)
         names = "|".join(re.escape(f"{path}.{name}".strip(".")) for name in part.params)
         with pytest.raises(ContractError, match=f"gradients add up: .* does not double the gradient of ({names})"):
-            check_layer(layer, x, condition=condition, entries=2)
+            check_layer(layer, x, condition=condition, causal=case.causal, entries=2)
 
 
 # -- right layers, of which some are broken below ----------------------------------------------------------------------

@@ -37,6 +37,34 @@ def test_adam_vectors(gradients, expected):
         assert float(model.params["theta"][0]) == pytest.approx(theta, abs=1e-12)
 
 
+@pytest.mark.parametrize("betas, gradients, expected", [
+    ((0.9, 0.999), (0.1, -0.2, 0.3), (0.999000000500, 0.999366103954, 0.999022862910)),
+    ((0.95, 0.9995), (0.1, -0.2, 0.3), (0.999000000500, 0.999340527866, 0.999015604170)),
+    ((0.9, 0.999), (1e-5, 1e-5, 1e-5), (0.999900496281, 0.999800992562, 0.999701488843)),
+])
+def test_adam_with_eps_inside_the_root(betas, gradients, expected):
+    model = Numbers(theta=[1.0])
+    adam = optim.Adam(model, lr=1e-3, betas=betas, eps=0, eps_root=1e-8)
+    for gradient, theta in zip(gradients, expected):
+        model.set_grads(theta=[gradient])
+        adam.step()
+        assert float(model.params["theta"][0]) == pytest.approx(theta, abs=1e-12)
+
+
+def test_eps_in_the_root_for_a_mean_or_a_sum():
+    """The mean over N numbers and eps_root / N^2 make the steps of the sum and eps_root."""
+    rng, n = np.random.default_rng(0), 784
+    models = [Numbers(theta=np.ones(5)) for _ in range(2)]
+    optimizers = [optim.Adam(model, lr=0.01, eps=0, eps_root=eps_root)
+                  for model, eps_root in zip(models, (1e-8, 1e-8 / n ** 2))]
+    for _ in range(10):
+        gradient = 1e-4 * rng.standard_normal(5)
+        for model, adam, scale in zip(models, optimizers, (1, 1 / n)):
+            model.set_grads(theta=scale * gradient)
+            adam.step()
+    np.testing.assert_allclose(*(to_host(model.params["theta"]) for model in models), rtol=1e-12)
+
+
 def test_adam_does_not_mind_the_scale_of_gradients():
     rng = np.random.default_rng(0)
     models = [Numbers(theta=np.ones(5)) for _ in range(2)]

@@ -155,7 +155,7 @@ def published_model(kind, config, **options):
     """The published configuration of a model by its short name, with some options changed."""
     from tinyar import models
     kinds = {"pixelcnn": models.PixelCNN, "gated": models.GatedPixelCNN, "naive": models.PixelRNN,
-             "row": models.RowLSTM, "diagonal": models.DiagonalBiLSTM}
+             "row": models.RowLSTM, "diagonal": models.DiagonalBiLSTM, "pixelcnnpp": models.PixelCNNpp}
     return kinds[kind].published(config, **options)
 
 

@@ -4,6 +4,7 @@
     python examples/benchmarks/sampling.py                  report's 5-block model, 28x28, 2 levels
     python examples/benchmarks/sampling.py --model gated    Gated PixelCNN of the Amsterdam tutorial, 256 levels,
                                                             images of given classes
+    python examples/benchmarks/sampling.py --model pixelcnnpp         PixelCNN++, 575,166 parameters, 256 levels
     python examples/benchmarks/sampling.py --model row      Row LSTM of 7 layers, h = 16; or diagonal
     python examples/benchmarks/sampling.py --model naive    LSTM over the raster, h = 256
     python examples/benchmarks/sampling.py --whole-loop     runs the usual loop to its end once,
@@ -30,6 +31,7 @@ MODELS = {  # title, published configuration
     "naive": ("LSTM over the raster", "course"),
     "row": ("Row LSTM", "paper-mnist"),
     "diagonal": ("Diagonal BiLSTM", "paper-mnist"),
+    "pixelcnnpp": ("PixelCNN++", "small"),
 }
 
 
@@ -63,7 +65,7 @@ def tinyar_pass(kind, levels, options, n, rows=None):
     model = model_of(kind, levels, options)
     images = to_device(np.zeros((n, rows or rows_of_a_pass(kind), SIDE, 1), dtype=np.uint8))
     condition = model.condition(n, labels_of(model, n))
-    return lambda: to_host(model(images, condition)[0, 0, 0, 0, 0])
+    return lambda: to_host(model(images, condition)[0, 0, 0])
 
 
 def torch_pass(kind, levels, options, n, threads, device):
@@ -94,7 +96,7 @@ def main():
     parser = new_parser(__doc__)
     parser.add_argument("--model", choices=tuple(MODELS), default="pixelcnn", help="whose drawing (pixelcnn)")
     parser.add_argument("--blocks", type=up_to(100), help="another number of blocks than 5 (PixelCNN)")
-    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated 256)")
+    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated, pixelcnnpp 256)")
     parser.add_argument("--rounds", type=up_to(1000), default=5, help="how often each is timed (5)")
     parser.add_argument("--whole-loop", action="store_true", help="for 100 images, run tinyar's usual loop to its end")
     args = parser.parse_args()
@@ -102,7 +104,7 @@ def main():
         parser.error("--blocks goes with --model pixelcnn")
     check_libraries(args)
     device = "cuda" if args.backend == "cupy" else "cpu"
-    levels = args.levels or (256 if args.model == "gated" else 2)
+    levels = args.levels or (256 if args.model in ("gated", "pixelcnnpp") else 2)
     common = dict(kind=args.model, levels=levels, options={"blocks": args.blocks} if args.blocks else {})
     ours = {"TINYAR_BACKEND": args.backend}
     print(describe_machine(args.threads))

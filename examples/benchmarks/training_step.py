@@ -6,6 +6,7 @@
     python examples/benchmarks/training_step.py --config paper --channels 64      3x3 blocks, h = 32
     python examples/benchmarks/training_step.py --model gated         Gated PixelCNN of the Amsterdam tutorial,
                                                                       batch 64, 256 levels
+    python examples/benchmarks/training_step.py --model pixelcnnpp    PixelCNN++, 575,166 parameters, batch 64, 256 levels
     python examples/benchmarks/training_step.py --model row           Row LSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal      Diagonal BiLSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal --config one-layer
@@ -18,7 +19,7 @@ PyTorch runs the usual masked form (the whole kernel times a mask) and the form 
 Gated PixelCNN, where that is a rectangle, to its live taps), each with and without channels-last memory. Row LSTM and
 Diagonal BiLSTM are loops of small steps, in which PyTorch may be faster on one thread than on more, so it runs both
 ways; their forms are told in `twins_recurrent`.
-Before the race the twin's logits, and the norm of its gradient, are compared with tinyar's. With --growth PyTorch runs
+Before the race the twin's outputs, and the norm of its gradient, are compared with tinyar's. With --growth PyTorch runs
 the cropped form, channels-last.
 """
 
@@ -29,7 +30,7 @@ import statistics
 import numpy as np
 
 USUAL = {"pixelcnn": dict(config="report", levels=2, batch=128), "gated": dict(config="tutorial", levels=256, batch=64),
-         "naive": dict(config="course", levels=2, batch=128), "row": dict(config="paper-mnist", levels=2, batch=16),
+         "pixelcnnpp": dict(config="small", levels=256, batch=64), "naive": dict(config="course", levels=2, batch=128), "row": dict(config="paper-mnist", levels=2, batch=16),
          "diagonal": dict(config="paper-mnist", levels=2, batch=16)}
 MASKED, CROPPED = dict(cropped=False, channels_last=True), dict(cropped=True, channels_last=True)
 FORMS = {  # PyTorch's, by the model: {title: arguments of torch_step}
@@ -41,6 +42,7 @@ FORMS = {  # PyTorch's, by the model: {title: arguments of torch_step}
                  "masked, 1 thread": dict(**MASKED, threads=1), "cropped, 1 thread": dict(**CROPPED, threads=1)},
 }
 FORMS["gated"] = FORMS["pixelcnn"]
+FORMS["pixelcnnpp"] = {"live taps": FORMS["pixelcnn"]["cropped"], "live taps, channels-last": CROPPED}
 
 
 def images_and_model(kind, config, levels, batch, options):
@@ -67,6 +69,7 @@ def torch_step(kind, config, levels, batch, threads, options, cropped, channels_
     """The same in PyTorch."""
     import torch
     from twins import torch_twin
+    from twins_pixelcnnpp import mixture_loss
     torch.set_num_threads(threads)
     images, model = images_and_model(kind, config, levels, batch, options)
     rng = np.random.default_rng(1)
@@ -80,14 +83,17 @@ def torch_step(kind, config, levels, batch, threads, options, cropped, channels_
         scaled = x.float() * (2 / (levels - 1)) - 1
         if channels_last:
             scaled = scaled.contiguous(memory_format=torch.channels_last)
-        logits = twin(scaled)
-        loss = torch.nn.functional.cross_entropy(logits, x[:, 0].long())
+        outputs = twin(scaled)
+        if kind == "pixelcnnpp":
+            loss = mixture_loss(outputs, x[:, 0].long(), levels)
+        else:
+            loss = torch.nn.functional.cross_entropy(outputs, x[:, 0].long())
         loss.backward()
-        return loss, logits
+        return loss, outputs
 
-    logits = gradient(x[:2].to(device))[1].detach().cpu().permute(0, 2, 3, 1).numpy()
+    outputs = gradient(x[:2].to(device))[1].detach().cpu().permute(0, 2, 3, 1).numpy()
     norm = sum(param.grad.square().sum().item() for param in twin.parameters() if param.requires_grad) ** 0.5
-    compare(model, images[:2], logits, norm)
+    compare(model, images[:2], outputs, norm)
 
     def step():
         adam.zero_grad()
@@ -99,12 +105,12 @@ def torch_step(kind, config, levels, batch, threads, options, cropped, channels_
     return step
 
 
-def compare(model, images, logits, norm):
-    """Raise AssertionError unless the model finds the same logits (batch, height, width, levels)
+def compare(model, images, outputs, norm):
+    """Raise AssertionError unless the model finds the same outputs (batch, height, width, outputs)
     and norm of the gradient.
     """
     ours = model.forward(images)
-    np.testing.assert_allclose(logits, ours.reshape(logits.shape), atol=1e-3, err_msg="logits of PyTorch and tinyar")
+    np.testing.assert_allclose(outputs, ours.reshape(outputs.shape), atol=1e-3, err_msg="outputs of PyTorch and tinyar")
     model.zero_grads()
     model.backward(model.loss(ours, images)[1], need_dx=False)
     our_norm = sum(float((grad ** 2).sum()) for _, _, grad in model.parameters()) ** 0.5
@@ -142,8 +148,8 @@ def main():
                         help="a published configuration of it (report; tutorial; course; paper-mnist)")
     parser.add_argument("--channels", type=up_to(MOST_CHANNELS), help="another width (PixelCNN, gated)")
     parser.add_argument("--blocks", type=up_to(100), help="another number of blocks (PixelCNN)")
-    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated 256)")
-    parser.add_argument("--batch-size", type=up_to(4096), help="images an update (128; gated 64; row, diagonal 16)")
+    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated, pixelcnnpp 256)")
+    parser.add_argument("--batch-size", type=up_to(4096), help="images an update (128; gated, pixelcnnpp 64; row, diagonal 16)")
     parser.add_argument("--rounds", type=up_to(1000), default=10, help="how often each is timed (10)")
     parser.add_argument("--growth", action="store_true", help="a table by the size of the batch")
     args = parser.parse_args()

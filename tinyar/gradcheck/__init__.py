@@ -7,7 +7,8 @@
     python -m tinyar.gradcheck FILE.py     the layers that a file of yours offers: see `own_cases`
 """
 
-from tinyar.gradcheck.cases import Case, cases, own_cases
+from tinyar.gradcheck.case import Case, own_cases
+from tinyar.gradcheck.cases import cases
 from tinyar.gradcheck.contract import check_layer
 from tinyar.gradcheck.differences import TOLERANCE, Comparison, check, shake
 from tinyar.gradcheck.errors import ContractError, GradientError

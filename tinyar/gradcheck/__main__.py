@@ -24,9 +24,9 @@ def main():
         x, condition = case.inputs()
         try:
             if args.file:
-                comparisons = check_layer(case.layer, x, condition=condition)
+                comparisons = check_layer(case.layer, x, condition=condition, causal=case.causal, entries=case.entries)
             else:
-                comparisons = check(shake(case.layer), x, condition=condition)
+                comparisons = check(shake(case.layer), x, entries=case.entries, condition=condition)
         except (ContractError, ValueError) as error:
             failed += 1
             print(f"{case.title:42s} WRONG: {error}")

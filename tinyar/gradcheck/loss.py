@@ -13,7 +13,7 @@ ENTRIES, STEP = 6, 1e-6
 
 def check_loss(call, x):
     """Compare doutputs with finite differences of the loss, at its largest entries; of a model given images alone."""
-    model, images = call.layer, np.asarray(x)
+    model, images = call.layer, np.asarray(x[0] if isinstance(x, tuple) else x)
     if not isinstance(model, Model) or images.dtype.kind not in "iu" or images.max() >= model.levels:
         return
     x, outputs = to_device(images), call.forward()

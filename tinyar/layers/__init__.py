@@ -2,11 +2,14 @@
 
 from tinyar.conditions import Conditional
 from tinyar.layers.colors import ColorLinear, conv1x1  # noqa: F401  (a function, for readers' own layers)
+from tinyar.layers.cells import CellConditional
 from tinyar.layers.combine import Chain, Residual, Sum
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence, DiagonalRecurrence
 from tinyar.layers.dropout import Dropout, noise_told  # noqa: F401
 from tinyar.layers.gated import GatedBlock
+from tinyar.layers.gated_resnet import GatedResNet
+from tinyar.layers.halving import HalvingConv2d
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ELU, ConcatELU, Gate, Linear, ReLU
@@ -17,7 +20,7 @@ from tinyar.layers.shape import Reshape
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 
-__all__ = ["CausalConv2d", "Chain", "ColorLinear", "ConcatELU", "Conditional", "Conv2d", "ConvTranspose2d",
-           "DiagonalBiRecurrence", "DiagonalRecurrence", "Dropout", "ELU", "Gate", "GatedBlock", "LayerNorm", "Linear",
-           "MaskedConv2d", "ReLU", "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d",
-           "Sum", "VectorQuantizer"]
+__all__ = ["CausalConv2d", "CellConditional", "Chain", "ColorLinear", "ConcatELU", "Conditional", "Conv2d",
+           "ConvTranspose2d", "DiagonalBiRecurrence", "DiagonalRecurrence", "Dropout", "ELU", "Gate", "GatedBlock",
+           "GatedResNet", "HalvingConv2d", "LayerNorm", "Linear", "MaskedConv2d", "ReLU", "Reshape", "Residual",
+           "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum", "VectorQuantizer"]

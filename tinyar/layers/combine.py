@@ -45,6 +45,11 @@ class Chain(Layer):
                 break
             x = link(x)
 
+    def step_row(self, x, row):
+        for link in self.links:
+            x = link.step_row(x, row)
+        return x
+
 
 class Residual(Layer):
     """y = x + body(x), so dx = dy + (the body's backward of dy): the gradient has a way around the body."""

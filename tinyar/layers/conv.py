@@ -18,14 +18,14 @@ and backward, and drawing.
 import numpy as np
 
 from tinyar.backend import xp
-from tinyar.layer import Layer
 from tinyar.layers.columns import expand_width, margins, shifted_rows, windows
 from tinyar.layers.pointwise import as_rows, check_images, sum_rows
+from tinyar.layers.weights import Weighted
 
 FEW_INPUTS = 32  # numbers that a segment meets; with fewer, a matrix product runs at a fraction of BLAS's speed
 
 
-class CausalConv2d(Layer):
+class CausalConv2d(Weighted):
     """Convolution over a list of segments, stride 1, zeros around the image, so that the size stays.
 
     x (batch, height, width, in), y (batch, height, width, out); x[r, c] is a row vector of `in` numbers. sum_ij runs
@@ -37,7 +37,7 @@ class CausalConv2d(Layer):
                 db       = sum_rc  dy[r, c]
 
     Parameters: w, whose taps lie in the order of the segments, (taps, in, out) or a shape that flattens to it; b (out),
-    or none with bias=False.
+    or none with bias=False. weight_norm: see Weighted.
 
     Segments: (row offset, column offsets), rows at most 0 and increasing, columns increasing in equal steps. All
     segments begin at the leftmost column; `columns` are those of the widest.
@@ -53,7 +53,7 @@ class CausalConv2d(Layer):
     window around the pixel with the kernel, whose rows are put in the order of the slots.
     """
 
-    def __init__(self, in_channels, out_channels, segments, w, bias=True):
+    def __init__(self, in_channels, out_channels, segments, w, bias=True, weight_norm=False):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.segments = [(row, tuple(columns)) for row, columns in segments]
@@ -61,15 +61,15 @@ class CausalConv2d(Layer):
         self.top = self.segments[0][0] if self.segments else 0  # offset of the topmost row
         self.few_inputs = len(self.segments) > 1 and len(self.columns) * in_channels < FEW_INPUTS
         if self.segments:  # a 1x1 kernel may have no tap but the colours of its centre
-            self.add_param("w", w)
+            self.add_kernel(w, weight_norm)
         if bias:
             self.add_param("b", np.zeros(out_channels))
 
-    def kernel_rows(self, arrays):
-        """Yield (row offset, its taps of arrays["w"] as a view (taps, in, out)) for every segment."""
+    def kernel_rows(self, w):
+        """Yield (row offset, its taps of w as a view (taps, in, out)) for every segment."""
         first = 0
         for row, columns in self.segments:
-            yield row, arrays["w"].reshape(-1, self.in_channels, self.out_channels)[first:first + len(columns)]
+            yield row, w.reshape(-1, self.in_channels, self.out_channels)[first:first + len(columns)]
             first += len(columns)
 
     # -- the whole image -----------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ class CausalConv2d(Layer):
             y = xp.matmul(by_tap.swapaxes(1, 2), self.kernel_and_bias())
         else:
             y = None
-            for window, w in self.windows_of(x, self.params):
+            for window, w in self.windows_of(x, self.kernel()):
                 # y[r, c] += sum_j x[r + i, c + j] w[i, j]
                 product = xp.matmul(window, w.reshape(-1, self.out_channels))
                 y = product if y is None else xp.add(y, product, out=y)
@@ -88,13 +88,13 @@ class CausalConv2d(Layer):
                 y = xp.zeros((len(x), x.shape[1] * x.shape[2], self.out_channels), dtype=x.dtype)
             if "b" in self.params:
                 y += self.params["b"]
-        return y.reshape(*x.shape[:3], self.out_channels)
+        return self.started(y.reshape(*x.shape[:3], self.out_channels))
 
-    def windows_of(self, x, arrays):
-        """Yield (window (batch, pixels, taps * in), the taps of arrays["w"] that it meets) for every segment."""
+    def windows_of(self, x, w):
+        """Yield (window (batch, pixels, taps * in), the taps of w that it meets) for every segment."""
         expanded = expand_width(x, self.columns, above=-self.top)
-        for row, w in self.kernel_rows(arrays):
-            yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(w) * self.in_channels], w
+        for row, taps in self.kernel_rows(w):
+            yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(taps) * self.in_channels], taps
 
     def taps_matrix(self, x):
         """For each pixel (r, c) the inputs (r + i, c + j) of all taps, and a 1, which the bias meets.
@@ -118,7 +118,7 @@ class CausalConv2d(Layer):
 
     def kernel_and_bias(self):
         """w and below it b, as one matrix (taps * in + 1, out)."""
-        w = self.params["w"].reshape(-1, self.out_channels)
+        w = self.kernel().reshape(-1, self.out_channels)
         return xp.concatenate([w, self.params["b"][None] if "b" in self.params else xp.zeros_like(w[:1])])
 
     def __call__(self, x):
@@ -141,13 +141,17 @@ class CausalConv2d(Layer):
         expanded = expand_width(dy, [-j for j in reversed(self.columns)], below=-self.top)
         x_by_channel = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
         dx = xp.zeros((batch, height * width, self.in_channels), dtype=x.dtype)
-        for (row, w), (_, dw) in zip(self.kernel_rows(self.params), self.kernel_rows(self.grads)):
+        kernel = self.kernel()
+        dkernel = None if kernel is None else xp.empty_like(kernel)
+        for (row, w), (_, dw) in zip(self.kernel_rows(kernel), self.kernel_rows(dkernel)):
             # y[r, c] += sum_j x[r + i, c + j] w[i, j]
             unused = len(self.columns) - len(w)
             window = shifted_rows(expanded, -row, height)[..., unused * self.out_channels:]  # dy[r - i, c - j]
             dx += xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
             products = xp.matmul(x_by_channel, window).sum(axis=0)  # (in, taps * out)
-            dw += products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
+            dw[...] = products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
+        if dkernel is not None:
+            self.add_dw(dkernel)
         return dx.reshape(x.shape)
 
     def backward_weights(self, x, by_tap, dy):
@@ -156,16 +160,20 @@ class CausalConv2d(Layer):
         # y[r, c] += sum_ij x[r + i, c + j] w[i, j]
         if by_tap is not None:
             products = xp.matmul(by_tap, dy_by_image).sum(axis=0)  # (taps * in + 1, out)
-            self.grads["w"] += products[:-1].reshape(self.grads["w"].shape)
-            return
-        for window, dw in self.windows_of(x, self.grads):
-            dw += xp.matmul(window.swapaxes(1, 2), dy_by_image).sum(axis=0).reshape(dw.shape)
+            self.add_dw(products[:-1].reshape(self.kernel_shape))
+        elif self.segments:
+            dkernel = xp.empty(self.kernel_shape, dtype=dy.dtype)
+            for window, dw in self.windows_of(x, dkernel):
+                dw[...] = xp.matmul(window.swapaxes(1, 2), dy_by_image).sum(axis=0).reshape(dw.shape)
+            self.add_dw(dkernel)
 
     # -- drawing -------------------------------------------------------------------------------------------------------
 
     def start(self, batch, height, width):
         super().start(batch, height, width)
         (self.left, right), self.width, self.slots = margins(self.columns), width, 1 - self.top
+        self.column_step = self.columns[1] - self.columns[0] if len(self.columns) > 1 else 1
+        self.looks_right = any(row == 0 and columns[-1] > 0 for row, columns in self.segments)
         self.ring = xp.zeros((batch, self.left + width + right, self.slots, self.in_channels), dtype=self.dtype)
         self.turned = {}  # kernels in the order of the slots, by the slot of the pixel's row
 
@@ -175,25 +183,23 @@ class CausalConv2d(Layer):
 
     def step(self, x, at):
         row, col = at
-        if self.segments and self.segments[-1][0] == 0 and self.segments[-1][1][-1] > 0:
+        if self.looks_right:
             raise TypeError(f"{type(self).__name__}: a kernel that looks to the right in its own row draws row by row, "
                             "not pixel by pixel")
         self.see(x, at)
         first, last = self.left + col + self.columns[0], self.left + col + self.columns[-1]
-        window = self.ring[:, first:last + 1:self.column_step()].reshape(len(self.ring), -1)
-        return self.with_bias(xp.matmul(window, self.turned_kernel(row % self.slots)))
+        window = self.ring[:, first:last + 1:self.column_step].reshape(len(self.ring), -1)
+        y = xp.matmul(window, self.turned_kernel(row % self.slots))
+        return y + self.params["b"] if "b" in self.params else y
 
     def turned_kernel(self, slot):
         """The kernel (columns * slots * in, out) for pixels whose own row is in this slot; zeros where no tap is."""
         if slot not in self.turned:
             kernel = xp.zeros((len(self.columns), self.slots, self.in_channels, self.out_channels), dtype=self.dtype)
-            for row, w in self.kernel_rows(self.params):
+            for row, w in self.kernel_rows(self.held):
                 kernel[:len(w), (slot + row) % self.slots] = w
             self.turned[slot] = kernel.reshape(-1, self.out_channels)
         return self.turned[slot]
-
-    def column_step(self):
-        return self.columns[1] - self.columns[0] if len(self.columns) > 1 else 1
 
     def see_row(self, x, row):
         """Remember a whole row of inputs, x (batch, width, in)."""
@@ -202,10 +208,11 @@ class CausalConv2d(Layer):
     def output_row(self, row):
         """The outputs (batch, width, out) of a whole row, from the rows seen."""
         y = 0
-        for offset, w in self.kernel_rows(self.params):
+        for offset, w in self.kernel_rows(self.held):
             seen = windows(self.ring[:, None, :, (row + offset) % self.slots], self.columns, self.width)[:, 0]
             y = y + xp.matmul(seen[..., :len(w) * self.in_channels], w.reshape(-1, self.out_channels))
-        return self.with_bias(y)
-
-    def with_bias(self, y):
         return y + self.params["b"] if "b" in self.params else y
+
+    def step_row(self, x, row):
+        self.see_row(x, row)
+        return self.output_row(row)

@@ -34,7 +34,7 @@ class Dropout(Pointwise):
 
     def __init__(self, rate):
         super().__init__()
-        if not 0 <= rate < 1:
+        if not isinstance(rate, (int, float, np.number)) or not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate is a share from 0 to below 1, got {rate!r}")
         self.rate, self.noise = rate, None
 
@@ -75,16 +75,21 @@ def mixed(z):
 
 
 @contextlib.contextmanager
-def noise_told(network, seed, update, place):
+def noise_told(network, seed, update, place=0):
     """A context in which every Dropout of the network knows its noise; images of the batch are place, place + 1, ...
 
-    Dropout layers are numbered in the order of the tree. Numbers count modulo 2^32.
+    Dropout layers are numbered in the order of the tree. Numbers count modulo 2^32. The context is a function that
+    moves on to the images from another place.
     """
     layers = [layer for _, layer in network.layers() if isinstance(layer, Dropout)]
-    try:
+
+    def move_to(place):
         for number, layer in enumerate(layers):
             layer.noise = seed % 2 ** 32, update % 2 ** 32, place, number
-        yield
+
+    try:
+        move_to(place)
+        yield move_to
     finally:
         for layer in layers:
             layer.noise = None

@@ -75,7 +75,7 @@ class MaskedConv2d(CausalConv2d):
         """The whole kernel (k, k, in, out), with zeros at the masked taps: to look at, and to compare with others."""
         k, m = self.kernel_size, self.half
         dense = xp.zeros((k, k, self.in_channels, self.out_channels), dtype=self.dtype)
-        for row, w in self.kernel_rows(self.params):
+        for row, w in self.kernel_rows(self.kernel()):
             dense[m + row, :len(w)] = w
         if self.centre:
             dense[m, m] = self.centre.dense_matrix()

@@ -8,31 +8,34 @@ import numpy as np
 
 from tinyar.backend import check_size, xp
 from tinyar.layer import Pointwise
+from tinyar.layers.weights import DIRECTION_STD, Weighted
 
 
-class Linear(Pointwise):
+class Linear(Weighted, Pointwise):
     """A linear map of the channels of each pixel; on a feature map, the 1x1 convolution.
 
     forward     y = x w + b                x (..., in), w (in, out), b (out), y (..., out)
     backward    dx = dy w^T                dw = sum over pixels of x^T dy        db = sum over pixels of dy
 
     The weights start as He normal, standard deviation sqrt(2 / in) (He et al. 2015); the biases start at 0.
-    Raises ValueError when a channel count is not at least 1 or when x has another number of channels.
+    weight_norm: see Weighted. Raises ValueError when a channel count is not at least 1 or when x has another number of
+    channels.
     """
 
-    def __init__(self, in_channels, out_channels, rng=None):
+    def __init__(self, in_channels, out_channels, rng=None, weight_norm=False):
         super().__init__()
         check_channels(self, in_channels, out_channels)
         rng = rng or np.random.default_rng()
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.add_param("w", rng.standard_normal((in_channels, out_channels)) * (2 / in_channels) ** 0.5)
+        std = DIRECTION_STD if weight_norm else (2 / in_channels) ** 0.5
+        self.add_kernel(rng.standard_normal((in_channels, out_channels)) * std, weight_norm)
         self.add_param("b", np.zeros(out_channels))
 
     def __call__(self, x):
         check_last_axis(self, x, self.in_channels)
-        y = xp.matmul(as_rows(x), self.params["w"])  # (pixels, out)
+        y = xp.matmul(as_rows(x), self.kernel())  # (pixels, out)
         y += self.params["b"]
-        return y.reshape(*x.shape[:-1], self.out_channels)
+        return self.started(y.reshape(*x.shape[:-1], self.out_channels))
 
     def forward(self, x):
         self.cache = x
@@ -41,11 +44,17 @@ class Linear(Pointwise):
     def backward(self, dy, need_dx=True):
         x = self.take_cache()
         dy_rows = as_rows(dy)  # (pixels, out)
-        self.grads["w"] += xp.matmul(as_rows(x).T, dy_rows)
+        self.add_dw(xp.matmul(as_rows(x).T, dy_rows))
         self.grads["b"] += sum_rows(dy_rows)
         if not need_dx:
             return None
-        return xp.matmul(dy_rows, self.params["w"].T).reshape(x.shape)
+        return xp.matmul(dy_rows, self.kernel().T).reshape(x.shape)
+
+    def step(self, x, at):
+        return xp.matmul(x, self.held) + self.params["b"]
+
+    def step_row(self, x, row):
+        return xp.matmul(x, self.held) + self.params["b"]
 
 
 class ReLU(Pointwise):
@@ -100,8 +109,12 @@ class ConcatELU(Pointwise):
     """
 
     def __call__(self, x):
-        y = xp.concatenate([x, -x], axis=-1)
-        return xp.maximum(y, xp.expm1(xp.minimum(y, 0)))
+        channels = x.shape[-1]
+        y = xp.empty((*x.shape[:-1], 2 * channels), dtype=x.dtype)
+        negative_side = xp.expm1(-xp.abs(x))  # elu(x) where x is below 0, elu(-x) where it is above
+        xp.maximum(x, negative_side, out=y[..., :channels])
+        xp.maximum(-x, negative_side, out=y[..., channels:])
+        return y
 
     def forward(self, x):
         self.cache = self(x)
@@ -118,16 +131,22 @@ class ConcatELU(Pointwise):
 
 class Gate(Pointwise):
     """y = tanh(a) * sigmoid(b), with a the first half of the channels and b the second
-    (van den Oord et al. 2016, arXiv 1606.05328).
+    (van den Oord et al. 2016, arXiv 1606.05328). With activation=None y = a * sigmoid(b), as in PixelCNN++.
 
     x = [a, b] (..., 2 * channels), y (..., channels)
 
-    forward     t = tanh(a),  s = 1 / (1 + exp(-b)),  y = t s
-    backward    da = dy s (1 - t^2),  db = dy t s (1 - s)
+    forward     t = tanh(a) or a,  s = 1 / (1 + exp(-b)),  y = t s
+    backward    da = dy s (1 - t^2) or dy s,  db = dy t s (1 - s)
 
     sigmoid(b) = (1 + tanh(b / 2)) / 2, which can't overflow, and NumPy has a fast tanh. Raises ValueError for an odd
-    number of channels.
+    number of channels, and for another activation than "tanh" and None.
     """
+
+    def __init__(self, activation="tanh"):
+        super().__init__()
+        if activation not in ("tanh", None):
+            raise ValueError(f"Gate: activation is 'tanh' or None, got {activation!r}")
+        self.activation = activation
 
     def __call__(self, x):
         t, s = self.halves(x)
@@ -143,7 +162,7 @@ class Gate(Pointwise):
         channels, odd = divmod(x.shape[-1], 2)
         if odd:
             raise ValueError(f"Gate: expected an even number of channels, two halves, got shape {x.shape}")
-        t = xp.tanh(x[..., :channels])
+        t = xp.tanh(x[..., :channels]) if self.activation else x[..., :channels]
         s = x[..., channels:] * 0.5
         xp.tanh(s, out=s)
         s *= 0.5
@@ -157,7 +176,7 @@ class Gate(Pointwise):
         dx = xp.empty((*dy.shape[:-1], 2 * dy.shape[-1]), dtype=dy.dtype)
         da, db = dx[..., :dy.shape[-1]], dx[..., dy.shape[-1]:]
         through_s = dy * s
-        xp.multiply(through_s, 1 - t * t, out=da)
+        xp.multiply(through_s, 1 - t * t if self.activation else 1, out=da)
         xp.multiply(through_s * t, 1 - s, out=db)
         return dx
 

@@ -16,6 +16,7 @@ import numpy as np
 from tinyar.backend import check_size
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.pointwise import check_channels
+from tinyar.layers.weights import DIRECTION_STD
 
 
 class ShiftedConv2d(CausalConv2d):
@@ -23,13 +24,13 @@ class ShiftedConv2d(CausalConv2d):
 
     Its segments are (i, columns) for i in `rows`. Parameters: w (rows, columns, in, out), b (out), or none with
     bias=False. The start is normal, standard deviation sqrt(1 / inputs of an output), as suits the gate behind it,
-    which is nearly linear around 0.
+    which is nearly linear around 0. weight_norm: see Weighted.
 
     Drawing goes pixel by pixel if row 0 has no column above 0, else row by row. Raises ValueError for row offsets above
     0, for offsets that don't increase in equal steps, and for bad channel counts.
     """
 
-    def __init__(self, in_channels, out_channels, rows, columns, bias=True, rng=None):
+    def __init__(self, in_channels, out_channels, rows, columns, bias=True, rng=None, weight_norm=False):
         check_channels(self, in_channels, out_channels)
         self.rows, columns = checked_offsets("rows", rows), checked_offsets("columns", columns)
         if self.rows[-1] > 0:
@@ -37,8 +38,8 @@ class ShiftedConv2d(CausalConv2d):
                              f"got {rows}")
         rng, shape = rng or np.random.default_rng(), (len(self.rows), len(columns), in_channels, out_channels)
         check_size(type(self).__name__, *shape)
-        w = rng.standard_normal(shape) * (1 / np.prod(shape[:3])) ** 0.5
-        super().__init__(in_channels, out_channels, [(row, columns) for row in self.rows], w, bias)
+        w = rng.standard_normal(shape) * (DIRECTION_STD if weight_norm else (1 / np.prod(shape[:3])) ** 0.5)
+        super().__init__(in_channels, out_channels, [(row, columns) for row in self.rows], w, bias, weight_norm)
 
 
 def checked_offsets(name, offsets):

@@ -9,16 +9,17 @@ Kernel, stride and padding may differ along rows and columns: wherever one of th
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from tinyar.backend import check_size, xp
-from tinyar.layer import Layer
 from tinyar.layers.pointwise import as_rows, check_channels, check_images, sum_rows
+from tinyar.layers.weights import DIRECTION_STD, Weighted
 from tinyar.layers.windows import as_matrix, checked_pair, checked_windows
 
 
-class Conv2d(Layer):
+class Conv2d(Weighted):
     """Convolution of every window with the kernel: image (batch, height, width, in) -> (batch, windows, windows, out).
 
     forward     y[r, c]   = b + sum_ij  x[r s + i - p, c s + j - p] w[i, j]          x is 0 outside the image
@@ -27,20 +28,21 @@ class Conv2d(Layer):
                 db        = sum_rc  dy[r, c]
 
     Parameters: w (kernel rows, kernel columns, in, out); b (out). The start is He normal, standard deviation
-    sqrt(2 / (taps * in)), biases 0. Kernel size 4, stride 2, padding 1 halve an even size exactly; 3, 1, 1 keep it.
+    sqrt(2 / (taps * in)), biases 0. weight_norm: see Weighted. Kernel size 4, stride 2, padding 1 halve an even size
+    exactly; 3, 1, 1 keep it.
 
     Raises ValueError for arguments out of range, and for an x that has other channels or is smaller than one window.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, rng=None):
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, rng=None, weight_norm=False):
         super().__init__()
         check_channels(self, in_channels, out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.windows = checked_windows(self, kernel_size, stride, padding)
         rng, kernel = rng or np.random.default_rng(), self.windows.kernel
         check_size(type(self).__name__, *kernel, in_channels, out_channels)
-        std = (2 / (math.prod(kernel) * in_channels)) ** 0.5
-        self.add_param("w", rng.standard_normal((*kernel, in_channels, out_channels)) * std)
+        std = DIRECTION_STD if weight_norm else (2 / (math.prod(kernel) * in_channels)) ** 0.5
+        self.add_kernel(rng.standard_normal((*kernel, in_channels, out_channels)) * std, weight_norm)
         self.add_param("b", np.zeros(out_channels))
 
     def __call__(self, x):
@@ -49,9 +51,9 @@ class Conv2d(Layer):
         if min(grid) < 1:
             raise ValueError(f"Conv2d: an image of {x.shape[1:3]} pixels is too small for a kernel of "
                              f"{self.windows.kernel} with padding {self.windows.padding}")
-        y = xp.matmul(self.windows.matrix(x), as_matrix(self.params["w"]))  # (batch * windows, out)
+        y = xp.matmul(self.windows.matrix(x), as_matrix(self.kernel()))  # (batch * windows, out)
         y += self.params["b"]
-        return y.reshape(len(x), *grid, self.out_channels)
+        return self.started(y.reshape(len(x), *grid, self.out_channels))
 
     def forward(self, x):
         self.cache = x
@@ -60,12 +62,12 @@ class Conv2d(Layer):
     def backward(self, dy, need_dx=True):
         x = self.take_cache()
         # y = matrix(x) w + b
-        self.grads["w"] += xp.matmul(self.windows.matrix(x).T, as_rows(dy)).reshape(self.grads["w"].shape)
+        self.add_dw(xp.matmul(self.windows.matrix(x).T, as_rows(dy)).reshape(self.kernel_shape))
         self.grads["b"] += sum_rows(as_rows(dy))
-        return self.windows.image(dy, self.params["w"], x.shape[1:3]) if need_dx else None
+        return self.windows.image(dy, self.kernel(), x.shape[1:3]) if need_dx else None
 
 
-class ConvTranspose2d(Layer):
+class ConvTranspose2d(Weighted):
     """Every pixel makes a window, and windows add up: (batch, rows, columns, in) -> (batch, height, width, out).
 
     forward     y[u, v]   = b + sum of  x[r, c] w[i, j]^T  over all r, c, i, j with r s + i - p = u, c s + j - p = v
@@ -78,12 +80,16 @@ class ConvTranspose2d(Layer):
 
     Parameters: w (kernel rows, kernel columns, out, in), the kernel of the convolution that goes the other way, so its
     inputs stand where that one's outputs do; b (out). The start is He normal, standard deviation
-    sqrt(2 / (in * taps that meet at a pixel)), with k / s such taps along an axis (at least 1); biases 0.
+    sqrt(2 / (in * taps that meet at a pixel)), with k / s such taps along an axis (at least 1); biases 0. weight_norm:
+    see Weighted.
 
     Raises ValueError for arguments out of range, and for an x that has other channels or makes an image of no pixels.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, rng=None):
+    output_axis = 2
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, rng=None,
+                 weight_norm=False):
         super().__init__()
         check_channels(self, in_channels, out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
@@ -95,17 +101,30 @@ class ConvTranspose2d(Layer):
         rng, kernel = rng or np.random.default_rng(), self.windows.kernel
         check_size(type(self).__name__, *kernel, in_channels, out_channels)
         meeting = math.prod(max(k / s, 1) for k, s in zip(kernel, self.windows.stride))
-        std = (2 / (meeting * in_channels)) ** 0.5
-        self.add_param("w", rng.standard_normal((*kernel, out_channels, in_channels)) * std)
+        std = DIRECTION_STD if weight_norm else (2 / (meeting * in_channels)) ** 0.5
+        self.add_kernel(rng.standard_normal((*kernel, out_channels, in_channels)) * std, weight_norm)
         self.add_param("b", np.zeros(out_channels))
 
     def __call__(self, x):
+        return self.started(self.image(x, self.kernel()), self.uncut(x) if self.starting == "official" else None)
+
+    def image(self, x, w):
+        """y, as in the formula."""
         check_images(self, x)
         size = tuple(n + extra for n, extra in zip(self.windows.covered(x.shape[1:3]), self.output_padding))
         if min(size) < 1:
             raise ValueError(f"ConvTranspose2d: {x.shape[1:3]} pixels make an image of {size} with a kernel of "
                              f"{self.windows.kernel}, stride {self.windows.stride}, padding {self.windows.padding}")
-        return self.windows.image(x, self.params["w"], size) + self.params["b"]
+        return self.windows.image(x, w, size) + self.params["b"]
+
+    def uncut(self, x):
+        """The image of n s + k - 1 rows and columns of which the code of PixelCNN++ takes the moments; its border is 0.
+
+        Without bias.
+        """
+        windows = replace(self.windows, padding=(0, 0))
+        size = tuple(n * s + k - 1 for n, s, k in zip(x.shape[1:3], windows.stride, windows.kernel))
+        return windows.image(x, self.kernel(), size)
 
     def forward(self, x):
         self.cache = x
@@ -115,6 +134,6 @@ class ConvTranspose2d(Layer):
         x = self.take_cache()
         windows = self.windows.matrix(dy)  # (pixels of x, taps * out)
         # y = image(x w^T) + b
-        self.grads["w"] += xp.matmul(windows.T, as_rows(x)).reshape(self.grads["w"].shape)
+        self.add_dw(xp.matmul(windows.T, as_rows(x)).reshape(self.kernel_shape))
         self.grads["b"] += sum_rows(as_rows(dy))
-        return xp.matmul(windows, as_matrix(self.params["w"])).reshape(x.shape) if need_dx else None
+        return xp.matmul(windows, as_matrix(self.kernel())).reshape(x.shape) if need_dx else None

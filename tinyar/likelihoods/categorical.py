@@ -33,6 +33,12 @@ class Categorical(Likelihood):
         """The nats that each sub-pixel costs by itself: an array of the shape of pixels."""
         return nats(outputs, pixels)
 
+    def table(self, outputs, pixels, color):
+        """p of every level of a colour, (..., levels): outputs already are those of given earlier colours."""
+        z = outputs[..., color, :]
+        p = xp.exp(z - z.max(axis=-1, keepdims=True))
+        return p / p.sum(axis=-1, keepdims=True)
+
     def passes(self, colors):
         return [slice(color, color + 1) for color in range(colors)] if colors > 1 else [ALL_COLORS]
 

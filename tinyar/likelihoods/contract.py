@@ -16,6 +16,7 @@ class Likelihood:
         arrange(features)             features (..., outputs) in the shape that the rest uses
         loss(outputs, pixels)         mean nats per sub-pixel, and the gradient by the outputs
         nats(outputs, pixels)         costs in nats, (..., image_channels) or, where colours share them, (...)
+        table(outputs, pixels, color) p(level of this colour | earlier colours of the pixels), (..., levels)
         passes(colors)                groups of colours; the network takes one step before each group
         draw(outputs, pixel, keep, uniforms, temperature, colors)
 
@@ -39,6 +40,9 @@ class Likelihood:
 
     def nats(self, outputs, pixels):
         raise TypeError(f"{type(self).__name__} has no nats, so nothing can be evaluated by it")
+
+    def table(self, outputs, pixels, color):
+        raise TypeError(f"{type(self).__name__} has no table of probabilities")
 
     def passes(self, colors):
         return [ALL_COLORS]

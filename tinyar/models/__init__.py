@@ -3,7 +3,8 @@
 from tinyar.models.gated_pixelcnn import GatedPixelCNN
 from tinyar.models.lstms import DiagonalBiLSTM, RowLSTM
 from tinyar.models.pixelcnn import PixelCNN
+from tinyar.models.pixelcnnpp import PixelCNNpp
 from tinyar.models.pixelrnn import PixelRNN
 from tinyar.models.vqvae import VQVAE
 
-__all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelRNN", "RowLSTM", "VQVAE"]
+__all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelCNNpp", "PixelRNN", "RowLSTM", "VQVAE"]

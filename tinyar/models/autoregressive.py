@@ -10,6 +10,8 @@ training all true pixels are known, so a single forward pass gives all factors. 
 In colour each factor may be split again, p(R | past) p(G | past, R) p(B | past, R, G).
 """
 
+import contextlib
+
 import numpy as np
 
 from tinyar import conditions
@@ -40,6 +42,8 @@ class AutoregressiveModel(Model):
 
     `published` and the rest of the contract: `tinyar.model`. Raises ValueError for options that don't fit together.
     """
+
+    ones = False  # whether a channel of ones lies beside the image
 
     def __init__(self, likelihood, image_channels, ordered_colors, one_hot=False, classes=0, map_channels=0):
         super().__init__()
@@ -93,7 +97,7 @@ class AutoregressiveModel(Model):
             if shape[0] != batch or shape[1] not in (1, height) or shape[2] not in (1, width):
                 raise ValueError(f"{name}: the condition of {shape[0]} images, shape {shape}, "
                                  f"doesn't fit {batch} images of {height} x {width}")
-        return conditions.told(self, condition)
+        return conditions.told(self, condition) if self.condition_channels else contextlib.nullcontext()
 
     def condition_gradient(self):
         """d loss / d condition, after a backward; None if there was no condition."""
@@ -114,9 +118,10 @@ class AutoregressiveModel(Model):
     def backward(self, doutputs, need_dx=True):
         # outputs = arrange(net(scaled x))
         dscaled = self.net.backward(doutputs.reshape(*doutputs.shape[:3], self.outputs), need_dx)
-        if not need_dx or self.one_hot:
-            return dscaled
-        return dscaled * (2 / (self.levels - 1))
+        if not need_dx:
+            return None
+        dscaled = dscaled[..., :self.inputs]  # the ones aren't x's
+        return dscaled if self.one_hot else dscaled * (2 / (self.levels - 1))
 
     def loss(self, outputs, x, weight=1.0):
         """The mean nats per sub-pixel of the images x, and its gradient by the outputs; both times weight."""
@@ -148,10 +153,16 @@ class AutoregressiveModel(Model):
         self.net.see(self.scale(x), at)
 
     def scale(self, x):
-        """Levels 0 .. levels - 1 as numbers from -1 to 1; codes as one-hot vectors.
+        """Levels 0 .. levels - 1 as numbers from -1 to 1; codes as one-hot vectors; with `ones`, a channel of ones too.
 
-        So the zeros around the image are a colour of their own: the grey in the middle, or no code.
+        So the zeros around the image are a colour of their own: the grey in the middle, or no code. With ones beside
+        the image they are none.
         """
+        scaled = self.scale_levels(x)
+        return xp.concatenate([scaled, xp.ones_like(scaled[..., :1])], axis=-1) if self.ones else scaled
+
+    def scale_levels(self, x):
+        """scale, without ones."""
         if self.one_hot and x.shape[-1] == self.levels:
             return x.astype(self.dtype)
         if x.ndim not in (2, 4) or x.shape[-1] != self.image_channels:

@@ -15,12 +15,12 @@ PixelCNN Decoders", arXiv 1606.05328.
 
 import numpy as np
 
-from tinyar.backend import xp
 from tinyar.layer import Layer
 from tinyar.layers.combine import Chain
 from tinyar.layers.gated import GatedBlock, horizontal_convolution
 from tinyar.layers.pointwise import ELU, ReLU
 from tinyar.layers.shifted import ShiftedConv2d
+from tinyar.layers.streams import RowThenPixel
 from tinyar.models.autoregressive import AutoregressiveModel, check_kernel, softmax_over, whole_numbers
 
 PUBLISHED = {
@@ -116,7 +116,7 @@ class PlainFirst(Layer):
         self.horizontal.see(h, at)
 
 
-class TwoStreams(Layer):
+class TwoStreams(RowThenPixel):
     """x -> h: blocks of two streams one after the other, both starting as the image x;
     what comes out is the horizontal stream.
 
@@ -125,7 +125,7 @@ class TwoStreams(Layer):
     """
 
     def __init__(self, blocks, shift):
-        super().__init__()
+        super().__init__(blocks[0].vertical.in_channels)
         self.blocks, self.shift = blocks, shift
 
     def __call__(self, x):
@@ -147,29 +147,19 @@ class TwoStreams(Layer):
         dv, dh = self.blocks[0].backward(dv, dh, need_dx)
         return dv + dh if need_dx else None
 
-    def start(self, batch, height, width):
-        super().start(batch, height, width)
-        self.row = xp.zeros((batch, width, self.blocks[0].vertical.in_channels), dtype=self.dtype)
-        self.at_row = -1
-
     def begin_row(self, row):
-        """Compute the vertical stream that the pixels of this row are told of; self.row holds the row above."""
-        self.at_row = row
         if self.shift and row == 0:
             return
         v = self.row
         for block in self.blocks:
             v = block.step_row(v, row - 1 if self.shift else row)
 
-    def step(self, x, at):
-        if at[0] != self.at_row:
-            self.begin_row(at[0])
-        self.row[:, at[1]] = x
+    def step_pixel(self, x, at):
         h = x
         for block in self.blocks:
             h = block.step(h, at)
         return h
 
     def see(self, x, at):
-        self.row[:, at[1]] = x
+        super().see(x, at)
         self.blocks[0].see(x, at)

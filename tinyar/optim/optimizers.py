@@ -51,17 +51,21 @@ class Adam(Optimizer):
 
         m <- b1 m + (1 - b1) g             v <- b2 v + (1 - b2) g^2
         m_hat = m / (1 - b1^t)             v_hat = v / (1 - b2^t)
-        param <- param - lr m_hat / (sqrt(v_hat) + eps)
+        param <- param - lr m_hat / (sqrt(v_hat + eps_root) + eps)
 
     lr is a number, or a schedule: a function of t. eps stands outside the square root, after the bias correction,
-    as in the paper. Raises ValueError for betas outside [0, 1) or a negative lr or eps.
+    as in the paper. eps_root, inside the root, is usually 0. PixelCNN++ has 1e-8 there and no eps, which damps the steps
+    of gradients far below 1e-4 = sqrt(eps_root). Its loss is the sum over a batch; with the mean over N sub-pixels, as
+    here, the same steps have eps_root = 1e-8 / N^2. Raises ValueError for betas outside [0, 1) or a negative lr or eps.
     """
 
-    def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, eps_root=0.0):
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas: expected two numbers in [0, 1), got {betas}")
+        if eps_root < 0:
+            raise ValueError(f"eps_root can't be negative, got {eps_root}")
         super().__init__(model, lr, eps, means=("m", "v"))
-        self.betas = betas
+        self.betas, self.eps_root = betas, eps_root
 
     def step(self):
         """One update of every parameter by its gradient."""
@@ -69,17 +73,17 @@ class Adam(Optimizer):
         (b1, b2), m, v = self.betas, self.means["m"], self.means["v"]
         m_rate, v_scale = self.learning_rate() / (1 - b1 ** self.t), 1 / (1 - b2 ** self.t)
         for name, param, grad in self.model.parameters():
-            adam_update(param, grad, m[name], v[name], b1, 1 - b1, b2, 1 - b2, m_rate, v_scale, self.eps)
+            adam_update(param, grad, m[name], v[name], b1, 1 - b1, b2, 1 - b2, m_rate, v_scale, self.eps, self.eps_root)
 
 
 @fuse
-def adam_update(param, grad, m, v, b1, new_m, b2, new_v, m_rate, v_scale, eps):
+def adam_update(param, grad, m, v, b1, new_m, b2, new_v, m_rate, v_scale, eps, eps_root):
     """Adam's formula for one parameter: m_hat times lr is m_rate m, v_hat is v_scale v."""
     m *= b1
     m += new_m * grad
     v *= b2
     v += new_v * grad * grad
-    param -= m_rate * m / (xp.sqrt(v_scale * v) + eps)
+    param -= m_rate * m / (xp.sqrt(v_scale * v + eps_root) + eps)
 
 
 class RMSProp(Optimizer):

@@ -2,6 +2,7 @@
 fit, and what must be equal when the run is resumed?
 """
 
+import functools
 import math
 import zlib
 
@@ -56,8 +57,16 @@ def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, averag
     if not all(0 <= rate < math.inf for rate in rates):
         raise ValueError(f"lr: expected a learning rate of at least 0, got {rates}")
     return {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, **sets.fingerprints(),
-            "hide_labels": hide_labels, "optimizer": optimizer.__name__, "lr": rates,
+            "hide_labels": hide_labels, "optimizer": name_of(optimizer), "lr": rates,
             "scheduled_sampling": None if scheduled_sampling is None else scheduled_sampling.fingerprint()}
+
+
+def name_of(optimizer):
+    """The name of an optimizer's class; of a functools.partial, with the options that it fixes."""
+    if isinstance(optimizer, functools.partial):
+        fixed = ", ".join(f"{option}={value!r}" for option, value in sorted(optimizer.keywords.items()))
+        return f"{name_of(optimizer.func)}({fixed})"
+    return optimizer.__name__
 
 
 def check_images(model, name, images):

@@ -64,12 +64,13 @@ class Workers:
         def work(replica, parts):
             replica.zero_grads()
             total = 0.0
-            for place, x, given, seen in parts:
-                with noise_told(replica, *noise, place):
+            with noise_told(replica, *noise) as move_to:
+                for place, x, given, seen in parts:
+                    move_to(place)
                     outputs = replica.forward(x if seen is None else seen, *given)
-                loss, doutputs = replica.loss(outputs, x, weight=len(x) / len(images))
-                replica.backward(doutputs, need_dx=False)
-                total = total + loss
+                    loss, doutputs = replica.loss(outputs, x, weight=len(x) / len(images))
+                    replica.backward(doutputs, need_dx=False)
+                    total = total + loss
             return total
 
         total = sum(self.each(work, images, condition, inputs))

@@ -1,0 +1,90 @@
+"""Lesson: what does a model say of one pixel? A probability for each level, by softmax and by mixture of logistics.
+
+    python examples/pixel_levels.py runs/pixelcnnpp-digits runs/pixelcnnpp-digits-2       a column for each run
+    python examples/pixel_levels.py runs/pixelcnnpp-mnist --pixels 6
+
+A softmax has a number of its own for each level, and nothing tells it that neighbours are alike. A mixture of logistics
+is a sum of few bells, rounded to levels, whose ends take what lies beyond: so 0 and the highest level can be likely
+without the levels beside them. The first diagram of a row is neither: how often each level stands at this place in the
+training images, whatever the pixels before it.
+
+Looks at test images, in each at the pixel of which the first run is least certain. Takes seconds. Writes levels.png
+beside the first run's checkpoint, or --out.
+"""
+
+import endings  # first, so that Ctrl-C ends the imports too in one line
+import pathlib
+
+import numpy as np
+from arguments import ArgumentParser, checked_about, load_again, path, up_to
+
+from tinyar import backend
+from tinyar.pictures.levels import save_level_tables
+from tinyar.training import checkpoint
+
+
+def parse_arguments():
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("runs", type=path, nargs="+", metavar="RUN", help="a model.npz, or the folder of a run")
+    parser.add_argument("--pixels", type=up_to(20), default=4, help="how many, each of another test image (4)")
+    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
+                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    parser.add_argument("--out", type=path, help="file to write, .png")
+    args = parser.parse_args()
+    if args.out and pathlib.Path(args.out).suffix.lower() != ".png":
+        parser.error(f"--out: expected a file name that ends in .png, got {args.out!r}")
+    return args
+
+
+def load_runs(args):
+    """(title, model, about) of each run. Raises ValueError for models of other images than the first one's."""
+    runs = []
+    for name in args.runs:
+        file = pathlib.Path(name)
+        file = file / "model.npz" if file.is_dir() else file
+        model, state = checkpoint.load(file)
+        if not hasattr(model, "likelihood") or model.one_hot or model.map_channels:
+            raise ValueError(f"{file}: expected an autoregressive model of pixels alone, got {type(model).__name__}")
+        about = checked_about(file, state)
+        if runs and (model.levels, model.image_channels) != (runs[0][1].levels, runs[0][1].image_channels):
+            raise ValueError(f"{file}: expected {runs[0][1].levels} levels and {runs[0][1].image_channels} channels, as "
+                             f"in {args.runs[0]}, got {model.levels} and {model.image_channels}")
+        runs.append((f"{type(model).__name__}, {type(model.likelihood).__name__}", model, about))
+    return runs
+
+
+def tables_of(model, images, labels):
+    """p(level of the first colour | earlier pixels, class), for each pixel: (images, height, width, levels)."""
+    images = backend.to_device(images)
+    condition = model.condition(len(images), labels if model.classes else None)
+    given = [] if condition is None else [backend.to_device(condition)]
+    return backend.to_host(model.likelihood.table(model(images, *given), images, 0))
+
+
+def main():
+    args = parse_arguments()
+    runs = load_runs(args)
+    dataset = load_again(runs[0][2], args.data_dir)
+    print(f"data:  {dataset.description}")
+    images, labels = dataset.test.images[:args.pixels], dataset.test.labels
+    every = [tables_of(model, images, labels if labels is None else labels[:args.pixels]) for _, model, _ in runs]
+    uncertain = -(every[0] * np.log(every[0] + 1e-30)).sum(axis=-1)  # entropy, (images, height, width)
+    rows = []
+    for i, image in enumerate(images):
+        at = np.unravel_index(uncertain[i].argmax(), image.shape[:2])
+        counts = np.bincount(dataset.train.images[:, at[0], at[1], 0], minlength=dataset.levels)
+        tables = [counts / counts.sum(), *(tables[i][at] for tables in every)]
+        rows.append((image / (dataset.levels - 1), at, int(image[at][0]), tables))
+    file = pathlib.Path(args.out) if args.out else beside(args.runs[0])
+    save_level_tables(file, rows, ["training images", *(title for title, _, _ in runs)])
+    print(f"wrote: {file}")
+
+
+def beside(run):
+    """levels.png in the folder of a run, or of its checkpoint."""
+    run = pathlib.Path(run)
+    return (run if run.is_dir() else run.parent) / "levels.png"
+
+
+if __name__ == "__main__":
+    endings.run(main)

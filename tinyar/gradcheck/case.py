@@ -1,0 +1,77 @@
+"""A case for the checks: a layer, and an input to check it at. A file of your own offers cases by a function `cases`."""
+
+import importlib.util
+import pathlib
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Case:
+    """A layer, and what to check it at.
+
+    x          an array, or the shape of one; or a list of these for a layer of several inputs
+    levels     x is an image of so many levels, otherwise normal numbers
+    condition  the shape of a conditional model's condition
+    causal     as for check_layer: False for a causal layer that changes the size, which can't be drawn alone
+    entries    of each tensor, how many to try: fewer for a model of very many tensors
+    """
+
+    title: str
+    layer: object
+    x: object
+    levels: int = None
+    condition: tuple = None
+    causal: bool = None
+    entries: int = 40
+
+    def inputs(self, seed=1):
+        """(x, condition) for `check` and `check_layer`."""
+        rng = np.random.default_rng(seed)
+        several = isinstance(self.x, list) and not all(isinstance(part, int) for part in self.x)
+        found = [self.draw(part, rng) for part in (self.x if several else [self.x])]
+        condition = None if self.condition is None else rng.standard_normal(self.condition)
+        return tuple(found) if several else found[0], condition
+
+    def draw(self, x, rng):
+        """The array, or random levels or numbers of that shape; these keep away from ReLU's kink at 0."""
+        if not isinstance(x, (tuple, list)):
+            return np.asarray(x)
+        if self.levels:
+            return rng.integers(0, self.levels, x)
+        numbers = rng.standard_normal(x)
+        return numbers + 0.01 * np.sign(numbers)
+
+
+def own_cases(path):
+    """The cases of a Python file: those that its function `cases` returns.
+
+        def cases():
+            return [("SquaredReLU", SquaredReLU(), (2, 3, 4, 5)),
+                    Case("a model", MyModel(levels=17), (2, 5, 6, 1), levels=17)]
+
+    Each is a Case, or a tuple (title, layer, x or its shape, and for a model the levels of its images). Raises
+    ValueError if the file isn't there, can't be imported, or offers none.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected a Python file with a function cases()")
+    if path.suffix != ".py":
+        raise ValueError(f"{path}: expected the name of a Python file, ending in .py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "cases", None)):
+            raise TypeError("it has no function cases() that returns a list of (title, layer, x or its shape)")
+        found = [case if isinstance(case, Case) else Case(*case) for case in module.cases()]
+    except Exception as error:
+        raise ValueError(f"{path}: can't be used: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    if not found:
+        raise ValueError(f"{path}: its function cases() returned no cases")
+    return found

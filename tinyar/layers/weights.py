@@ -1,0 +1,120 @@
+"""The kernel of a layer: plain weights w; or, with weight normalization, weights whose length is a parameter of its own.
+
+Each output channel o then has a direction v_o and a length g_o in the kernel's place. With |v| the root of the sum of
+v^2 over all entries that make an output channel,
+
+    forward     W  = g v / |v|
+    backward    dg = (sum of dW v over those entries) / |v|
+                dv = g / |v| (dW - dg v / |v|)
+
+dv is orthogonal to v. (Salimans & Kingma 2016, "Weight normalization", arXiv 1602.07868.)
+
+The lengths and biases are started by data, layer after layer, in one inference pass over some images. With t the output
+of a layer for g = 1 and b = 0, and moments per channel, over all pixels of all images,
+
+    g = scale / sd(t),  b = -mean(t) scale / sd(t)          sd(t) = sqrt(variance + 1e-10)
+
+so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `started_by_data`.
+"""
+
+import contextlib
+
+from tinyar.backend import xp
+from tinyar.layer import Layer
+
+DIRECTION_STD = 0.05  # of the first v, as published: the smaller v is, the faster Adam turns it
+
+
+class Weighted(Layer):
+    """Base of the layers with a kernel: Linear, Conv2d, ConvTranspose2d, CausalConv2d.
+
+    `kernel()` is w, or g v / |v|, of `kernel_shape`; `add_dw(dw)` passes its gradient on. In drawing the kernel is made once, in `start`,
+    and lies in `held`. `started` is the last thing that a call does to its output.
+
+    output_axis   which axis of the kernel is that of the output channels
+    start_scale   the standard deviation with which outputs begin, where data starts the layer
+    """
+
+    output_axis = -1
+    starting = None  # how the layer takes its moments, inside `started_by_data`
+    start_scale = 1.0
+
+    def add_kernel(self, w, weight_norm):
+        """Register the kernel that begins as w; with weight_norm w is the first v, and every g begins at 1."""
+        self.kernel_shape = w.shape
+        self.add_param("v" if weight_norm else "w", w)
+        if weight_norm:
+            self.add_param("g", [1.0] * w.shape[self.output_axis])
+
+    def kernel(self):
+        """The kernel, in the shape of w or v; None for a layer that has none."""
+        if "g" not in self.params:
+            return self.params.get("w")
+        v, length = self.params["v"], self.lengths()
+        return v * (self.params["g"].reshape(length.shape) / length)
+
+    def add_dw(self, dw):
+        """Add the gradient by the kernel, dw in its shape, to the gradients of what it is made from."""
+        if "g" not in self.params:
+            self.grads["w"] += dw
+            return
+        # W = g v / |v|
+        v, length = self.params["v"], self.lengths()
+        dg = (dw * v).sum(axis=self.entries(), keepdims=True) / length
+        self.grads["g"] += dg.reshape(-1)
+        self.grads["v"] += (self.params["g"].reshape(length.shape) / length) * (dw - v * (dg / length))
+
+    def lengths(self):
+        """|v| of every output channel, with axes of size 1 where the entries were."""
+        v = self.params["v"]
+        return xp.sqrt((v * v).sum(axis=self.entries(), keepdims=True))
+
+    def entries(self):
+        """The axes of the kernel that run over the entries of one output channel."""
+        axes = self.params["v"].ndim
+        return tuple(axis for axis in range(axes) if axis != self.output_axis % axes)
+
+    def start_at(self, scale):
+        """Let the outputs begin smaller, by this factor: for the last layer of a residual branch, say."""
+        self.start_scale = scale
+        self.params["g" if "g" in self.params else "w"] *= scale
+
+    def started(self, y, moments_of=None):
+        """y as it is; inside `started_by_data`, g and b are set first, and y is the output with them.
+
+        moments_of, if given, is the array that mean and variance are taken of, in place of y.
+        """
+        if not self.starting:
+            return y
+        t = (y if moments_of is None else moments_of).reshape(-1, y.shape[-1])
+        mean, variance = t.mean(axis=0, dtype=xp.float64), t.var(axis=0, dtype=xp.float64)
+        g = self.start_scale / xp.sqrt(variance + 1e-10)
+        self.params["g"][...] = g
+        if "b" in self.params:
+            self.params["b"][...] = -mean * g
+        y = y * self.params["g"]
+        return y + self.params["b"] if "b" in self.params else y
+
+    def start(self, batch, height, width):
+        super().start(batch, height, width)
+        self.held = self.kernel()
+
+
+@contextlib.contextmanager
+def started_by_data(network, official=False):
+    """A context in which each call of the network starts g and b of the weight-normalized layers that it goes through.
+
+    official    as in the code of PixelCNN++: a transposed convolution takes its moments over the uncut map, with the
+                border that is zero
+    """
+    layers = [layer for _, layer in network.layers() if isinstance(layer, Weighted) and "g" in layer.params]
+    try:
+        for layer in layers:
+            layer.starting = "official" if official else "cut"
+            layer.params["g"][...] = 1
+            if "b" in layer.params:
+                layer.params["b"][...] = 0
+        yield
+    finally:
+        for layer in layers:
+            layer.starting = None

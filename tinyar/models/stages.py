@@ -1,0 +1,199 @@
+"""What the network of PixelCNN++ is built from: stages, each of which takes both streams a step further.
+
+The streams are those of `tinyar.models.pyramid`: u, of the rows above the pixel, and ul, of those and of the pixels to
+its left. Each is (batch, height, width, channels). Information goes from u to ul only.
+
+Drawing: `step_row` takes u a step further at a row, `step` ul at a pixel. Rows and places count in the stage's own grid.
+A stage remembers the row of u that it made, for the steps of ul that follow.
+"""
+
+from tinyar.backend import xp
+from tinyar.layer import Layer
+from tinyar.layers.shape import move_down, move_left, move_right, move_up
+
+
+class First(Layer):
+    """image -> (u, ul), neither of which sees its own pixel.
+
+    forward     u = move_down(K_u x)                            K_u 2x3: the two rows above
+                ul = move_down(K_above x) + move_right(K_left x)     1x3, the row above; 2x1, the column to the left
+    backward    dx = K_u^T move_up(du) + K_above^T move_up(dul) + K_left^T move_left(dul)
+
+    The zeros that come in behind a move stand after the bias: in the first row u is 0, not b.
+    """
+
+    def __init__(self, rows, above, left):
+        super().__init__()
+        self.rows, self.above, self.left = rows, above, left
+
+    def __call__(self, x):
+        return move_down(self.rows(x)), move_down(self.above(x)) + move_right(self.left(x))
+
+    def forward(self, x):
+        return move_down(self.rows.forward(x)), move_down(self.above.forward(x)) + move_right(self.left.forward(x))
+
+    def backward(self, du, dul, need_dx=True):
+        above = move_up(dul)
+        parts = [self.rows.backward(move_up(du), need_dx), self.above.backward(above, need_dx),
+                 self.left.backward(move_left(dul), need_dx)]
+        return sum(parts) if need_dx else None
+
+    def step_row(self, row_above, row):
+        """u of a row, from the pixels of the row above it."""
+        if row == 0:
+            u = xp.zeros((*row_above.shape[:2], self.rows.out_channels), dtype=self.dtype)
+            self.from_above = xp.zeros_like(u)
+            return u
+        self.from_above = self.above.step_row(row_above, row - 1)
+        return self.rows.step_row(row_above, row - 1)
+
+    def step(self, pixel_to_the_left, at):
+        """ul at a pixel, from the pixel before it in its row."""
+        row, col = at
+        ul = self.from_above[:, col]
+        return ul + self.left.step(pixel_to_the_left, (row, col - 1)) if col else ul
+
+
+class Units(Layer):
+    """A gated residual unit in each stream, that of ul told the new u: u' = U(u), ul' = UL(ul, u')."""
+
+    def __init__(self, unit_u, unit_ul, level):
+        super().__init__()
+        self.unit_u, self.unit_ul, self.level = unit_u, unit_ul, level
+
+    def __call__(self, u, ul):
+        u = self.unit_u(u)
+        return u, self.unit_ul(ul, u)
+
+    def forward(self, u, ul):
+        u = self.unit_u.forward(u)
+        return u, self.unit_ul.forward(ul, u)
+
+    def backward(self, du, dul):
+        dul, du_told = self.unit_ul.backward(dul)
+        return self.unit_u.backward(du + du_told), dul
+
+    def step_row(self, u, row):
+        self.u_row = self.unit_u.step_row(u, row)
+        return self.u_row
+
+    def step(self, ul, at):
+        return self.unit_ul.step(ul, at, self.u_row[:, at[1]])
+
+
+class SkipUnits(Layer):
+    """The same with skips, u_s and ul_s from the other side of the network: u' = U(u, u_s), ul' = UL(ul, [u', ul_s]).
+
+    backward returns (du, dul, du_s, dul_s). du' may be None, where nobody reads u'.
+    """
+
+    def __init__(self, unit_u, unit_ul, level):
+        super().__init__()
+        self.unit_u, self.unit_ul, self.level = unit_u, unit_ul, level
+
+    def __call__(self, u, ul, u_skip, ul_skip):
+        u = self.unit_u(u, u_skip)
+        return u, self.unit_ul(ul, xp.concatenate([u, ul_skip], axis=-1))
+
+    def forward(self, u, ul, u_skip, ul_skip):
+        u = self.unit_u.forward(u, u_skip)
+        return u, self.unit_ul.forward(ul, xp.concatenate([u, ul_skip], axis=-1))
+
+    def backward(self, du, dul):
+        channels = dul.shape[-1]
+        dul, dtold = self.unit_ul.backward(dul)  # dtold: of [u', ul_s]
+        du_told = dtold[..., :channels]
+        du, du_skip = self.unit_u.backward(du_told if du is None else du + du_told)
+        return du, dul, du_skip, dtold[..., channels:]
+
+    def step_row(self, u, row, u_skip):
+        self.u_row = self.unit_u.step_row(u, row, u_skip)
+        return self.u_row
+
+    def step(self, ul, at, ul_skip):
+        return self.unit_ul.step(ul, at, xp.concatenate([self.u_row[:, at[1]], ul_skip], axis=-1))
+
+
+class Halving(Layer):
+    """Both streams on a grid half as fine: two HalvingConv2d. `level` is that of the finer grid, which it reads."""
+
+    def __init__(self, halve_u, halve_ul, level):
+        super().__init__()
+        self.halve_u, self.halve_ul, self.level = halve_u, halve_ul, level
+
+    def __call__(self, u, ul):
+        return self.halve_u(u), self.halve_ul(ul)
+
+    def forward(self, u, ul):
+        return self.halve_u.forward(u), self.halve_ul.forward(ul)
+
+    def backward(self, du, dul):
+        return self.halve_u.backward(du), self.halve_ul.backward(dul)
+
+    def step_row(self, u, row):
+        """u on the coarse grid; None at odd rows, which are only remembered."""
+        self.halve_u.see_row(u, row)
+        return None if row % 2 else self.halve_u.output_row(row)
+
+    def step(self, ul, at):
+        if at[0] % 2 or at[1] % 2:
+            self.halve_ul.see(ul, at)
+            return None
+        return self.halve_ul.step(ul, at)
+
+
+class Doubling(Layer):
+    """Both streams on a grid twice as fine, whose size is that of the waiting skip: two ConvTranspose2d, cut.
+
+    A row of u makes rows 2 i and 2 i + 1, a pixel of ul the 2x2 pixels from (2 i, 2 j) on, so nothing comes from below.
+    (The gradient of a halving would make rows 2 i - 1 and 2 i, and tell a row of what comes after it.) `level` is that
+    of the finer grid, which it makes.
+    """
+
+    def __init__(self, double_u, double_ul, level):
+        super().__init__()
+        self.double_u, self.double_ul, self.level = double_u, double_ul, level
+
+    def __call__(self, u, ul, size):
+        return cut(self.double_u(u), size), cut(self.double_ul(ul), size)
+
+    def forward(self, u, ul, size):
+        return cut(self.double_u.forward(u), size), cut(self.double_ul.forward(ul), size)
+
+    def backward(self, du, dul):
+        return self.double_u.backward(uncut(du)), self.double_ul.backward(uncut(dul))
+
+    def start(self, batch, height, width):
+        """Of the finer grid. Two rows of each stream wait, those that the latest coarse row makes."""
+        super().start(batch, height, width)
+        self.width = width
+        self.u_rows, self.ul_rows = (xp.zeros((batch, 2, width + width % 2, layer.out_channels), dtype=self.dtype)
+                                     for layer in (self.double_u, self.double_ul))
+
+    def step_row(self, u, row):
+        """u of a fine row; at even rows from u of the coarse row."""
+        if row % 2 == 0:
+            self.u_rows[...] = self.double_u.image(u[:, None], self.double_u.held)
+        return self.u_rows[:, row % 2, :self.width]
+
+    def step(self, ul, at):
+        """ul of a fine pixel; where row and column are even, from ul of the coarse pixel."""
+        row, col = at
+        if row % 2 == 0 and col % 2 == 0:
+            self.ul_rows[:, :, col:col + 2] = self.double_ul.image(ul[:, None, None], self.double_ul.held)
+        return self.ul_rows[:, row % 2, col]
+
+
+def cut(x, size):
+    """The upper left part of x of this size (height, width)."""
+    return x[:, :size[0], :size[1]]
+
+
+def uncut(dx):
+    """The gradient of cut, for an even height and width: zero rows and columns where something was cut off."""
+    height, width = dx.shape[1:3]
+    if height % 2 == 0 and width % 2 == 0:
+        return dx
+    whole = xp.zeros((len(dx), height + height % 2, width + width % 2, dx.shape[3]), dtype=dx.dtype)
+    whole[:, :height, :width] = dx
+    return whole
