@@ -21,17 +21,19 @@ from tinyar import models, training
 from tinyar.optim import cosine
 
 NAME = "pixelcnnpp"
-DEFAULTS = dict(epochs=ByData(3, digits=12), batch_size=ByData(16, digits=16), lr=ByData(2e-3, digits=3e-3))
+DEFAULTS = dict(epochs=ByData(3, digits=11), batch_size=ByData(16, digits=16), lr=ByData(2e-3, digits=1e-2))
 
 
 def parse_arguments():
     parser = arguments.new_parser(__doc__)
     add = parser.add_argument
-    add("--channels", type=up_to(MOST_CHANNELS), default=32, help="features a pixel (32)")
+    add("--channels", type=up_to(MOST_CHANNELS), default=ByData(32, digits=20),
+        help="features a pixel (32; 20 for digits)")
     add("--units", type=up_to(100), default=1, help="residual units a grid, on either side (1)")
     add("--likelihood", choices=("mixture", "softmax"), default="mixture", help="what a pixel's outputs mean (mixture)")
     add("--components", type=up_to(1000), default=5, help="logistics in the mixture (5)")
-    add("--dropout", type=share_below_1, default=0.0, help="share of a unit's features dropped in training (0)")
+    add("--dropout", type=share_below_1, default=ByData(0.0, digits=0.05),
+        help="share of a unit's features dropped in training (0; 0.05 for digits)")
     arguments.add_pixel_arguments(parser, colors=False)
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     drawing.add_drawing_arguments(parser)

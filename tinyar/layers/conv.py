@@ -140,19 +140,19 @@ class CausalConv2d(Weighted):
         batch, height, width, _ = x.shape
         expanded = expand_width(dy, [-j for j in reversed(self.columns)], below=-self.top)
         x_by_channel = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
-        dx = xp.zeros((batch, height * width, self.in_channels), dtype=x.dtype)
-        kernel = self.kernel()
+        kernel, dx = self.kernel(), None
         dkernel = None if kernel is None else xp.empty_like(kernel)
         for (row, w), (_, dw) in zip(self.kernel_rows(kernel), self.kernel_rows(dkernel)):
             # y[r, c] += sum_j x[r + i, c + j] w[i, j]
             unused = len(self.columns) - len(w)
             window = shifted_rows(expanded, -row, height)[..., unused * self.out_channels:]  # dy[r - i, c - j]
-            dx += xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
+            product = xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
+            dx = product if dx is None else xp.add(dx, product, out=dx)
             products = xp.matmul(x_by_channel, window).sum(axis=0)  # (in, taps * out)
             dw[...] = products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         if dkernel is not None:
             self.add_dw(dkernel)
-        return dx.reshape(x.shape)
+        return xp.zeros_like(x) if dx is None else dx.reshape(x.shape)
 
     def backward_weights(self, x, by_tap, dy):
         """dw alone, for the layer that reads the data: expanding x is cheaper there than expanding dy."""

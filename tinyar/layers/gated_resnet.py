@@ -47,27 +47,36 @@ class GatedResNet(Layer):
 
     def __call__(self, x, a=None):
         u = self.first(x)
-        return x + self.second(u + self.skip(a) if self.takes(a) else u)
+        if self.takes(a):
+            u += self.skip(a)
+        return x + self.second(u)
 
     def forward(self, x, a=None):
         u = self.first.forward(x)
-        return x + self.second.forward(u + self.skip.forward(a) if self.takes(a) else u)
+        if self.takes(a):
+            u += self.skip.forward(a)
+        return x + self.second.forward(u)
 
     def backward(self, dy, need_dx=True):
         """dx; (dx, da) of a unit that takes a."""
         # y = x + second(first(x) + skip(a))
         du = self.second.backward(dy)
         dx = self.first.backward(du, need_dx)
-        dx = dy + dx if need_dx else None
+        if need_dx:
+            dx += dy
         return (dx, self.skip.backward(du, need_dx)) if self.skip else dx
 
     def step(self, x, at, a=None):
         u = self.first.step(x, at)
-        return x + self.second.step(u + self.skip.step(a, at) if self.takes(a) else u, at)
+        if self.takes(a):
+            u += self.skip.step(a, at)
+        return x + self.second.step(u, at)
 
     def step_row(self, x, row, a=None):
         u = self.first.step_row(x, row)
-        return x + self.second.step_row(u + self.skip.step_row(a, row) if self.takes(a) else u, row)
+        if self.takes(a):
+            u += self.skip.step_row(a, row)
+        return x + self.second.step_row(u, row)
 
     def see(self, x, at):
         self.first.see(x, at)

@@ -111,9 +111,10 @@ class ConcatELU(Pointwise):
     def __call__(self, x):
         channels = x.shape[-1]
         y = xp.empty((*x.shape[:-1], 2 * channels), dtype=x.dtype)
-        negative_side = xp.expm1(-xp.abs(x))  # elu(x) where x is below 0, elu(-x) where it is above
-        xp.maximum(x, negative_side, out=y[..., :channels])
-        xp.maximum(-x, negative_side, out=y[..., channels:])
+        negative = -x
+        below = xp.expm1(xp.minimum(x, negative))  # elu(x) where x is below 0, elu(-x) where it is above
+        xp.maximum(x, below, out=y[..., :channels])
+        xp.maximum(negative, below, out=y[..., channels:])
         return y
 
     def forward(self, x):
@@ -124,9 +125,11 @@ class ConcatELU(Pointwise):
         y = self.take_cache()
         if not need_dx:
             return None
-        dboth = dy * xp.minimum(y + 1, 1)
+        slopes = y + 1
+        xp.minimum(slopes, 1, out=slopes)
+        slopes *= dy
         channels = dy.shape[-1] // 2
-        return dboth[..., :channels] - dboth[..., channels:]
+        return slopes[..., :channels] - slopes[..., channels:]
 
 
 class Gate(Pointwise):
@@ -175,9 +178,10 @@ class Gate(Pointwise):
             return None
         dx = xp.empty((*dy.shape[:-1], 2 * dy.shape[-1]), dtype=dy.dtype)
         da, db = dx[..., :dy.shape[-1]], dx[..., dy.shape[-1]:]
-        through_s = dy * s
-        xp.multiply(through_s, 1 - t * t if self.activation else 1, out=da)
-        xp.multiply(through_s * t, 1 - s, out=db)
+        xp.multiply(dy, s, out=da)
+        xp.multiply(da * t, 1 - s, out=db)
+        if self.activation:
+            da *= 1 - t * t
         return dx
 
 

@@ -36,6 +36,7 @@ class Weighted(Layer):
     """
 
     output_axis = -1
+    made = dmade = None  # the kernel and its gradient, inside `kernels_made_once`
     starting = None  # how the layer takes its moments, inside `started_by_data`
     start_scale = 1.0
 
@@ -50,6 +51,8 @@ class Weighted(Layer):
         """The kernel, in the shape of w or v; None for a layer that has none."""
         if "g" not in self.params:
             return self.params.get("w")
+        if self.made is not None:
+            return self.made
         v, length = self.params["v"], self.lengths()
         return v * (self.params["g"].reshape(length.shape) / length)
 
@@ -57,6 +60,9 @@ class Weighted(Layer):
         """Add the gradient by the kernel, dw in its shape, to the gradients of what it is made from."""
         if "g" not in self.params:
             self.grads["w"] += dw
+            return
+        if self.made is not None:
+            self.dmade += dw
             return
         # W = g v / |v|
         v, length = self.params["v"], self.lengths()
@@ -71,7 +77,7 @@ class Weighted(Layer):
 
     def entries(self):
         """The axes of the kernel that run over the entries of one output channel."""
-        axes = self.params["v"].ndim
+        axes = len(self.kernel_shape)
         return tuple(axis for axis in range(axes) if axis != self.output_axis % axes)
 
     def start_at(self, scale):
@@ -100,6 +106,32 @@ class Weighted(Layer):
         self.held = self.kernel()
 
 
+def normalized(network):
+    """The layers of a network whose kernels are weight-normalized."""
+    return [layer for _, layer in network.layers() if isinstance(layer, Weighted) and "g" in layer.params]
+
+
+@contextlib.contextmanager
+def kernels_made_once(network):
+    """A context in which the parameters stay, so that the network's kernels needn't be made for every micro-batch.
+
+    Their gradients are added up, and at the end passed on to v and g, once.
+    """
+    layers = normalized(network)
+    for layer in layers:
+        layer.made = layer.kernel()
+        layer.dmade = xp.zeros_like(layer.made)
+    dkernels = []
+    try:
+        yield
+        dkernels = [layer.dmade for layer in layers]
+    finally:
+        for layer in layers:
+            layer.made = layer.dmade = None
+    for layer, dkernel in zip(layers, dkernels):
+        layer.add_dw(dkernel)
+
+
 @contextlib.contextmanager
 def started_by_data(network, official=False):
     """A context in which each call of the network starts g and b of the weight-normalized layers that it goes through.
@@ -107,7 +139,7 @@ def started_by_data(network, official=False):
     official    as in the code of PixelCNN++: a transposed convolution takes its moments over the uncut map, with the
                 border that is zero
     """
-    layers = [layer for _, layer in network.layers() if isinstance(layer, Weighted) and "g" in layer.params]
+    layers = normalized(network)
     try:
         for layer in layers:
             layer.starting = "official" if official else "cut"

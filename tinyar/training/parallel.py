@@ -23,14 +23,19 @@ import numpy as np
 
 from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device
 from tinyar.layers.dropout import noise_told
+from tinyar.layers.halving import HalvingConv2d
 from tinyar.layers.recurrent import Recurrence
 from tinyar.layers.strided import Conv2d
+from tinyar.layers.weights import kernels_made_once
 
 MOST_THREADS = 1024
 CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
 GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
 # A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
 LEAST_IMAGES = {Recurrence: 8, Conv2d: 4}  # others: 2
+# A network on several grids has many layers with little to do, where threads wait for Python's lock. So for HalvingConv2d
+# a micro-batch has this many pixels, even if a thread stays idle.
+LEAST_PIXELS = 4 * 28 * 28
 
 
 class Workers:
@@ -64,7 +69,7 @@ class Workers:
         def work(replica, parts):
             replica.zero_grads()
             total = 0.0
-            with noise_told(replica, *noise) as move_to:
+            with noise_told(replica, *noise) as move_to, kernels_made_once(replica):
                 for place, x, given, seen in parts:
                     move_to(place)
                     outputs = replica.forward(x if seen is None else seen, *given)
@@ -73,10 +78,10 @@ class Workers:
                     total = total + loss
             return total
 
-        total = sum(self.each(work, images, condition, inputs))
-        for replica in self.replicas[1:]:
+        totals = self.each(work, images, condition, inputs)
+        for replica in self.replicas[1:len(totals)]:
             self.model.add_from(replica)
-        return total
+        return sum(totals)
 
     def measure(self, images, condition=None):
         """The mean of model.score over the images' sub-pixels, without gradients: a Python float,
@@ -88,7 +93,7 @@ class Workers:
         return float(sum(sum(sums) for sums in self.each(work, images, condition))) / images.size
 
     def each(self, work, images, condition, inputs=None):
-        """The results of work(replica, its micro-batches), in the order of the threads.
+        """The results of work(replica, its micro-batches), in the order of the threads; of those that have any.
 
         A micro-batch is (place of its first image in the batch, images, [condition] or [], inputs or None), the arrays
         on the device.
@@ -102,9 +107,10 @@ class Workers:
                                      for array in (images, condition, inputs))
                 yield i, part, [] if given is None else [given], seen
 
-        if self.threads == 1:
+        threads = min(self.threads, len(cuts))
+        if threads == 1:
             return [work(self.model, parts(0))]
-        return list(self.pool.map(work, self.replicas, map(parts, range(self.threads))))
+        return list(self.pool.map(work, self.replicas[:threads], map(parts, range(threads))))
 
 
 def micro_batch_size(model, images, threads):
@@ -118,7 +124,10 @@ def micro_batch_size(model, images, threads):
     most = GPU_BYTES // map_bytes if on_gpu else CACHE_BYTES // (2 * map_bytes)
     least = max((LEAST_IMAGES[kind] for _, layer in model.layers() for kind in LEAST_IMAGES if isinstance(layer, kind)),
                 default=2)
-    return min(-(-len(images) // threads), max(least, most))
+    size = min(-(-len(images) // threads), max(least, most))
+    if not on_gpu and any(isinstance(layer, HalvingConv2d) for _, layer in model.layers()):
+        size = max(size, min(len(images), -(-LEAST_PIXELS // (images.shape[1] * images.shape[2]))))
+    return size
 
 
 def checked_threads(threads):
