@@ -90,16 +90,16 @@ def test_published_sizes():
     def count(**options):
         return PixelCNNpp(levels=256, **options).count_parameters()
 
-    assert PixelCNNpp.published("cifar10").count_parameters() == 53_659_080
+    assert PixelCNNpp.published("small").count_parameters() == count(channels=32, units=1) == 575_166
     assert count(image_channels=3, channels=96, units=3, components=10) == 12_247_112
     assert count(image_channels=3, channels=96, units=3, components=10, weight_norm=False) == 12_231_460
     assert count(channels=64, units=2) == 3_867_614
-    assert count(channels=32, units=1) == 575_166
     assert count(channels=32, units=1, weight_norm=False) == 572_847
     assert count(channels=32, classes=10) - count(channels=32) == 10 * 64 * 2 * (3 + 5)
 
 
 def test_the_published_size_without_weight_normalization():
+    """With it: test_readme."""
     assert PixelCNNpp.published("cifar10", weight_norm=False).count_parameters() == 53_618_660
 
 

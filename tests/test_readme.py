@@ -95,7 +95,7 @@ def test_the_lesson_on_conditions_runs():
 
 @pytest.mark.parametrize("page", PAGES, ids=["front", "lessons"])
 def test_what_is_shown_of_own_layer_stands_in_the_file(page):
-    heading = "Your own layer" if page == FRONT else "9. Your own layer"
+    heading = "Your own layer" if page == FRONT else "10. Your own layer"
     paragraphs = [part.strip("\n") for block in blocks(section(page, heading)) for part in re.split(r"\n\n+", block)]
     code = [part for part in paragraphs if not part.startswith(("from ", "import "))]
     assert code and all(f"{part}\n" in OWN_LAYER or f"{textwrap.indent(part, '    ')}\n" in OWN_LAYER for part in code)
@@ -121,8 +121,19 @@ def test_the_recipes_run(tmp_path, monkeypatch):
         assert kernels and all(weights[name].ndim == 4 for name in kernels)
 
 
+def test_the_published_recipe_of_pixelcnnpp():
+    recipe, = blocks(section(LESSONS, "7. PixelCNN++: a mixture of logistics, on three grids"))
+    namespace = {}
+    exec(compile(recipe, "README", "exec"), namespace)
+    assert namespace["model"].count_parameters() == 53_659_080
+    small = namespace["PixelCNNpp"](levels=17, channels=4)
+    before = to_host(small.net.links[-1].params["v"]).copy()
+    training.fit(small, data.load("digits").train.images[:32], epochs=1, **namespace["recipe"])
+    assert (before != to_host(small.net.links[-1].params["v"])).all()
+
+
 def test_blocks_are_all_looked_at():
-    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 6]
+    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 7]
 
 
 # -- the layers of the lesson ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tinyar.pictures.grids import save_figure, with_own_settings
 from tinyar.pictures.plotting import BLUE, VERMILLION
@@ -28,6 +29,7 @@ def save_level_tables(path, rows, titles):
             axis.spines[["top", "right"]].set_visible(False)
             axis.set_title(f"{p[level]:.3f} for the true level", fontsize=8)
             axis.tick_params(labelsize=7)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis, title in zip(axes[-1, 1:], titles):
         axis.set_xlabel(f"level, by {title}")
     save_figure(path, figure)
