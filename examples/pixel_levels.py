@@ -47,8 +47,8 @@ def load_runs(args):
             raise ValueError(f"{file}: expected an autoregressive model of pixels alone, got {type(model).__name__}")
         about = checked_about(file, state)
         if runs and (model.levels, model.image_channels) != (runs[0][1].levels, runs[0][1].image_channels):
-            raise ValueError(f"{file}: expected {runs[0][1].levels} levels and {runs[0][1].image_channels} channels, as "
-                             f"in {args.runs[0]}, got {model.levels} and {model.image_channels}")
+            raise ValueError(f"{file}: expected {runs[0][1].levels} levels and {runs[0][1].image_channels} channels, "
+                             f"as in {args.runs[0]}, got {model.levels} and {model.image_channels}")
         runs.append((f"{type(model).__name__}, {type(model.likelihood).__name__}", model, about))
     return runs
 

@@ -12,7 +12,8 @@ from test_examples import EXAMPLES, refused, run
 from tinyar.pictures.levels import save_level_tables, shown_up_to
 from tinyar.training import checkpoint
 
-SMALL = ["--data", "digits", "--channels", "4", "--components", "2", "--epochs", "1", "--samples", "4", "--threads", "2"]
+SMALL = ["--data", "digits", "--channels", "4", "--components", "2", "--epochs", "1", "--samples", "4",
+         "--threads", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,8 @@ def test_what_two_runs_say_of_pixels(trained, tmp_path):
     runs = [trained[0] / "runs" / name for name in ("pixelcnnpp-digits", "softmax")]
     out, _ = run("pixel_levels.py", *runs, "--pixels", "2", "--out", "levels.png", folder=tmp_path)
     assert "wrote: levels.png" in out and matplotlib.image.imread(tmp_path / "levels.png").std() > 0.01
-    assert "expected a file name that ends in .png" in refused("pixel_levels.py", *runs, "--out", "x.gif", folder=tmp_path)
+    wrong = refused("pixel_levels.py", *runs, "--out", "x.gif", folder=tmp_path)
+    assert "expected a file name that ends in .png" in wrong
 
 
 def test_later_pixels_are_hidden(tmp_path):

@@ -170,4 +170,5 @@ def test_cells_of_a_map():
         y = to_host(layer.forward(x))
     np.testing.assert_allclose(y[0, ..., 0], [[3, 5, 6.5], [10.5, 12.5, 14]])
     layer.backward(to_device(np.array([[4.0, 8, 2], [2, 6, 5]]).reshape(1, 2, 3, 1)))
-    np.testing.assert_allclose(to_host(layer.dcondition)[0, ..., 0], [[1, 1, 2, 2, 1], [1, 1, 2, 2, 1], [1, 1, 3, 3, 5]])
+    expected = [[1, 1, 2, 2, 1], [1, 1, 2, 2, 1], [1, 1, 3, 3, 5]]
+    np.testing.assert_allclose(to_host(layer.dcondition)[0, ..., 0], expected)

@@ -83,7 +83,7 @@ def read(path, made_by, levels, counts):
 
 
 def check_learned(prior_about, autoencoder):
-    """Raise ValueError unless the prior, by what its checkpoint says of itself, has learned this autoencoder's codes."""
+    """Raise ValueError unless the prior, by what its checkpoint says, has learned this autoencoder's codes."""
     learned, given = prior_about.get("autoencoder"), checksum(autoencoder)
     if learned != given:
         raise ValueError("this prior has learned the codes of another autoencoder: expected one with checksum "

@@ -6,7 +6,7 @@
     python examples/benchmarks/training_step.py --config paper --channels 64      3x3 blocks, h = 32
     python examples/benchmarks/training_step.py --model gated         Gated PixelCNN of the Amsterdam tutorial,
                                                                       batch 64, 256 levels
-    python examples/benchmarks/training_step.py --model pixelcnnpp    PixelCNN++, 575,166 parameters, batch 64, 256 levels
+    python examples/benchmarks/training_step.py --model pixelcnnpp    PixelCNN++, 575,166 parameters, 256 levels, batch 64
     python examples/benchmarks/training_step.py --model row           Row LSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal      Diagonal BiLSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal --config one-layer
@@ -30,7 +30,8 @@ import statistics
 import numpy as np
 
 USUAL = {"pixelcnn": dict(config="report", levels=2, batch=128), "gated": dict(config="tutorial", levels=256, batch=64),
-         "pixelcnnpp": dict(config="small", levels=256, batch=64), "naive": dict(config="course", levels=2, batch=128), "row": dict(config="paper-mnist", levels=2, batch=16),
+         "pixelcnnpp": dict(config="small", levels=256, batch=64),
+         "naive": dict(config="course", levels=2, batch=128), "row": dict(config="paper-mnist", levels=2, batch=16),
          "diagonal": dict(config="paper-mnist", levels=2, batch=16)}
 MASKED, CROPPED = dict(cropped=False, channels_last=True), dict(cropped=True, channels_last=True)
 FORMS = {  # PyTorch's, by the model: {title: arguments of torch_step}
@@ -149,7 +150,8 @@ def main():
     parser.add_argument("--channels", type=up_to(MOST_CHANNELS), help="another width (PixelCNN, gated)")
     parser.add_argument("--blocks", type=up_to(100), help="another number of blocks (PixelCNN)")
     parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated, pixelcnnpp 256)")
-    parser.add_argument("--batch-size", type=up_to(4096), help="images an update (128; gated, pixelcnnpp 64; row, diagonal 16)")
+    parser.add_argument("--batch-size", type=up_to(4096),
+                        help="images an update (128; gated, pixelcnnpp 64; row, diagonal 16)")
     parser.add_argument("--rounds", type=up_to(1000), default=10, help="how often each is timed (10)")
     parser.add_argument("--growth", action="store_true", help="a table by the size of the batch")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""A case for the checks: a layer, and an input to check it at. A file of your own offers cases by a function `cases`."""
+"""A case for the checks: a layer, and an input to check it at. Your own file offers some by a function `cases`."""
 
 import importlib.util
 import pathlib

@@ -39,7 +39,9 @@ class GatedResNet(Layer):
         super().__init__()
         wide = activation()(xp.zeros((1, channels))).shape[-1] // channels  # f makes so many channels of one
         self.first = Chain(activation(), conv(wide * channels, channels))
-        self.skip = Chain(activation(), Linear(wide * skip_channels, channels, rng, weight_norm)) if skip_channels else None
+        self.skip = None
+        if skip_channels:
+            self.skip = Chain(activation(), Linear(wide * skip_channels, channels, rng, weight_norm))
         second = conv(wide * channels, 2 * channels)
         second.start_at(SMALL)
         told = [condition(2 * channels)] if condition else []

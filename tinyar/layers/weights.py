@@ -1,4 +1,4 @@
-"""The kernel of a layer: plain weights w; or, with weight normalization, weights whose length is a parameter of its own.
+"""The kernel of a layer: plain weights w; or, with weight normalization, weights with their length as a parameter.
 
 Each output channel o then has a direction v_o and a length g_o in the kernel's place. With |v| the root of the sum of
 v^2 over all entries that make an output channel,
@@ -28,8 +28,8 @@ DIRECTION_STD = 0.05  # of the first v, as published: the smaller v is, the fast
 class Weighted(Layer):
     """Base of the layers with a kernel: Linear, Conv2d, ConvTranspose2d, CausalConv2d.
 
-    `kernel()` is w, or g v / |v|, of `kernel_shape`; `add_dw(dw)` passes its gradient on. In drawing the kernel is made once, in `start`,
-    and lies in `held`. `started` is the last thing that a call does to its output.
+    `kernel()` is w, or g v / |v|, of `kernel_shape`; `add_dw(dw)` passes its gradient on. In drawing the kernel is made
+    once, in `start`, and lies in `held`. `started` is the last thing that a call does to its output.
 
     output_axis   which axis of the kernel is that of the output channels
     start_scale   the standard deviation with which outputs begin, where data starts the layer

@@ -9,8 +9,8 @@ The network is in `tinyar.models.pyramid`, its units in `tinyar.layers.GatedResN
 `tinyar.likelihoods.LogisticMixture`.
 
 What an output sees is what its stages reach on their grids: a long way at places of the coarse grids, less elsewhere.
-Off them, in odd rows, it is what the stages of the finest grid see alone: with R units a level, columns c - (4 R + 2) to
-c - 1 of the own row.
+In odd rows, off the coarse grids, it is what the stages of the finest grid see alone: with R units a level, columns
+c - (4 R + 2) to c - 1 of the own row.
 
 Source: Salimans, Karpathy, Chen, Kingma 2017, "PixelCNN++", arXiv 1701.05517, and the code published with it.
 """

@@ -3,8 +3,8 @@
 The streams are those of `tinyar.models.pyramid`: u, of the rows above the pixel, and ul, of those and of the pixels to
 its left. Each is (batch, height, width, channels). Information goes from u to ul only.
 
-Drawing: `step_row` takes u a step further at a row, `step` ul at a pixel. Rows and places count in the stage's own grid.
-A stage remembers the row of u that it made, for the steps of ul that follow.
+Drawing: `step_row` takes u a step further at a row, `step` ul at a pixel. Rows and places count in the stage's grid. A
+stage remembers the row of u that it made, for the steps of ul that follow.
 """
 
 from tinyar.backend import xp

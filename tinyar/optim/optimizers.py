@@ -54,8 +54,8 @@ class Adam(Optimizer):
         param <- param - lr m_hat / (sqrt(v_hat + eps_root) + eps)
 
     lr is a number, or a schedule: a function of t. eps stands outside the square root, after the bias correction,
-    as in the paper. eps_root, inside the root, is usually 0. PixelCNN++ has 1e-8 there and no eps, which damps the steps
-    of gradients far below 1e-4 = sqrt(eps_root). Its loss is the sum over a batch; with the mean over N sub-pixels, as
+    as in the paper. eps_root, inside the root, is usually 0. PixelCNN++ has 1e-8 there and no eps. That damps the steps
+    of gradients far below sqrt(eps_root) = 1e-4. Its loss is the sum over a batch; with the mean over N sub-pixels, as
     here, the same steps have eps_root = 1e-8 / N^2. Raises ValueError for betas outside [0, 1) or a negative lr or eps.
     """
 

@@ -33,8 +33,8 @@ CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
 GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
 # A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
 LEAST_IMAGES = {Recurrence: 8, Conv2d: 4}  # others: 2
-# A network on several grids has many layers with little to do, where threads wait for Python's lock. So for HalvingConv2d
-# a micro-batch has this many pixels, even if a thread stays idle.
+# A network on several grids has many layers with little to do, where threads wait for Python's lock. So with a
+# HalvingConv2d a micro-batch has this many pixels, even if a thread stays idle.
 LEAST_PIXELS = 4 * 28 * 28
 
 
