@@ -60,6 +60,14 @@ def test_what_two_runs_say_of_pixels(trained, tmp_path):
     assert "expected a file name that ends in .png" in wrong
 
 
+def test_as_the_prior_of_a_vqvae(tmp_path):
+    out, _ = run("train_vqvae.py", "--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1",
+                 "--prior-epochs", "1", "--samples", "4", "--prior", "pixelcnnpp", "--classes", folder=tmp_path)
+    assert "prior: PixelCNNpp on 4x4 codes" in out
+    assert 0.5 < float(out.split(" bits, that is ")[1].split()[0]) < np.log(8)
+    run("draw.py", "runs/vqvae-digits", "--label", "3", "--n", "2", "--out", "drawn.png", folder=tmp_path)
+
+
 def test_later_pixels_are_hidden(tmp_path):
     image = np.linspace(0, 1, 12).reshape(3, 4, 1)
     shown = shown_up_to(image, (1, 2))

@@ -221,6 +221,19 @@ def test_prepare_gives_mean_0_and_its_standard_deviation():
     assert {layers[path].start_scale for path in found} == {1.0, 0.1}
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 7), (7, 1), (4, 4)])
+@pytest.mark.parametrize("like", ["random", "all alike"])
+def test_small_images_start_small(size, like):
+    """On their coarse grids there are channels that are the same everywhere: to scale them up would blow up others."""
+    model = PixelCNNpp(levels=256, channels=8)
+    x = random_images(model, 16, *size)
+    model.prepare(x if like == "random" else np.repeat(x[:1], 16, axis=0))
+    assert max(float(xp.abs(layer.params["g"]).max()) for _, layer in model.layers() if "g" in layer.params) < 1e3
+    other = to_device(random_images(model, 16, *size, seed=1))
+    loss, _ = model.loss(model(other), other)
+    assert float(loss) < 20
+
+
 def test_prepare_only_once():
     model = PixelCNNpp(levels=4, channels=4)
     model.prepare(random_images(model, 5, 8, 8))

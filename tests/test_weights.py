@@ -58,6 +58,16 @@ def test_the_start_by_data_of_a_layer_and_of_a_smaller_one():
         np.testing.assert_allclose(inside.std(axis=(0, 1, 2)), scale, rtol=1e-6)
 
 
+def test_a_channel_that_is_the_same_everywhere_keeps_its_length():
+    x = xp.ones((4, 5, 3)) * xp.asarray([1.0, -2, 0.5])
+    layer = Linear(3, 4, weight_norm=True).astype(xp.float64)
+    layer.start_at(0.1)
+    with started_by_data(layer):
+        layer(x)
+    np.testing.assert_array_equal(to_host(layer.params["g"]), 0.1)
+    np.testing.assert_allclose(to_host(layer(x)), 0, atol=1e-12)
+
+
 def test_plain_kernels_have_no_start_by_data():
     layer = Linear(3, 4)
     before = to_host(layer.params["w"]).copy()

@@ -6,7 +6,7 @@
     python examples/benchmarks/training_step.py --config paper --channels 64      3x3 blocks, h = 32
     python examples/benchmarks/training_step.py --model gated         Gated PixelCNN of the Amsterdam tutorial,
                                                                       batch 64, 256 levels
-    python examples/benchmarks/training_step.py --model pixelcnnpp    PixelCNN++, 575,166 parameters, 256 levels, batch 64
+    python examples/benchmarks/training_step.py --model pixelcnnpp    PixelCNN++, 575,166 weights, 256 levels, batch 64
     python examples/benchmarks/training_step.py --model row           Row LSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal      Diagonal BiLSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal --config one-layer

@@ -14,7 +14,9 @@ of a layer for g = 1 and b = 0, and moments per channel, over all pixels of all 
 
     g = scale / sd(t),  b = -mean(t) scale / sd(t)          sd(t) = sqrt(variance + 1e-10)
 
-so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `started_by_data`.
+so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `started_by_data`. A channel that is the
+same everywhere says nothing about its length, and has g = scale. (On the coarse grid of a small image a layer may know
+nothing yet. To divide by its standard deviation of nearly 0 would blow up rounding errors.)
 """
 
 import contextlib
@@ -22,6 +24,7 @@ import contextlib
 from tinyar.backend import xp
 from tinyar.layer import Layer
 
+LEAST_VARIANCE = 1e-8  # of a channel that isn't the same everywhere
 DIRECTION_STD = 0.05  # of the first v, as published: the smaller v is, the faster Adam turns it
 
 
@@ -94,7 +97,8 @@ class Weighted(Layer):
             return y
         t = (y if moments_of is None else moments_of).reshape(-1, y.shape[-1])
         mean, variance = t.mean(axis=0, dtype=xp.float64), t.var(axis=0, dtype=xp.float64)
-        g = self.start_scale / xp.sqrt(variance + 1e-10)
+        varies = variance > LEAST_VARIANCE
+        g = self.start_scale / xp.sqrt(xp.where(varies, variance + 1e-10, 1))
         self.params["g"][...] = g
         if "b" in self.params:
             self.params["b"][...] = -mean * g
