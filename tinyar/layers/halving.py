@@ -1,9 +1,8 @@
 """The causal convolution that halves an image: ShiftedConv2d at every second row and column."""
 
-from tinyar.backend import xp
-from tinyar.layers.pointwise import as_rows, check_images, sum_rows
 from tinyar.layers.shifted import ShiftedConv2d
-from tinyar.layers.windows import Windows, as_matrix, window_rows
+from tinyar.layers.strided import Conv2d
+from tinyar.layers.windows import Windows
 
 
 class HalvingConv2d(ShiftedConv2d):
@@ -15,8 +14,9 @@ class HalvingConv2d(ShiftedConv2d):
     backward    dx[u, v]  = sum of  dy[r, c] w[i, j]^T  over all r, c, i, j with 2 r + i = u, 2 c + j = v
                 dw[i, j]  = sum_rc  x[2 r + i, 2 c + j]^T dy[r, c],  db = sum_rc dy[r, c]
 
-    So y[r, c] is what ShiftedConv2d has at (2 r, 2 c), and drawing is as there, at even rows and columns: a step takes
-    the place in x. Raises ValueError for offsets with gaps.
+    So it computes as Conv2d does, with padding on the sides where the kernel looks. y[r, c] is what ShiftedConv2d has at
+    (2 r, 2 c), and drawing is as there, at even rows and columns: a step takes the place in x. Raises ValueError for
+    offsets with gaps.
     """
 
     def __init__(self, in_channels, out_channels, rows, columns, rng=None, weight_norm=False):
@@ -24,31 +24,10 @@ class HalvingConv2d(ShiftedConv2d):
         for offsets in (self.rows, self.columns):
             if len(offsets) > 1 and offsets[1] - offsets[0] > 1:
                 raise ValueError(f"HalvingConv2d: expected offsets without gaps, got {offsets}")
-        self.windows = Windows((len(self.rows), len(self.columns)), (2, 2), (-self.rows[0], -self.columns[0]))
+        self.windows = Windows((len(self.rows), len(self.columns)), (2, 2), (-self.rows[0], -self.columns[0]),
+                               after=(self.rows[-1], self.columns[-1]))
 
-    def matrix(self, x):
-        """The windows of x, one a row, (batch * windows, taps * in); and how many there are along each axis."""
-        check_images(self, x)
-        grid = tuple(-(-n // 2) for n in x.shape[1:3])
-        return window_rows(x, self.windows.kernel, self.windows.stride, self.windows.padding, grid), grid
-
-    def __call__(self, x):
-        windows, grid = self.matrix(x)
-        y = xp.matmul(windows, as_matrix(self.kernel()))
-        y += self.params["b"]
-        return self.started(y.reshape(len(x), *grid, self.out_channels))
-
-    def forward(self, x):
-        self.cache = x
-        return self(x)
-
-    def backward(self, dy, need_dx=True):
-        x = self.take_cache()
-        windows, _ = self.matrix(x)
-        # y = windows w + b
-        self.add_dw(xp.matmul(windows.T, as_rows(dy)).reshape(self.kernel_shape))
-        self.grads["b"] += sum_rows(as_rows(dy))
-        return self.windows.image(dy, self.kernel(), x.shape[1:3]) if need_dx else None
+    __call__, forward, backward = Conv2d.__call__, Conv2d.forward, Conv2d.backward
 
     def output_row(self, row):
         """The outputs (batch, ceil(width / 2), out) of an even row of x, from the rows seen."""

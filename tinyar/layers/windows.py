@@ -35,19 +35,27 @@ from tinyar.backend import xp
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the windows of a kernel lie in an image; kernel, stride and padding are pairs (rows, columns)."""
+    """Where the windows of a kernel lie in an image; kernel, stride and padding are pairs (rows, columns).
+
+    after   the padding below and on the right, where it isn't that above and on the left
+    """
 
     kernel: tuple
     stride: tuple
     padding: tuple
+    after: tuple = None
+
+    def around(self):
+        """How many rows and columns of zeros there are on both sides together."""
+        return tuple(before + after for before, after in zip(self.padding, self.after or self.padding))
 
     def grid(self, size):
         """How many windows (rows, columns) an image of this size has; less than 1 where it is too small."""
-        return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, self.kernel, self.stride, self.padding))
+        return tuple((n + p - k) // s + 1 for n, k, s, p in zip(size, self.kernel, self.stride, self.around()))
 
     def covered(self, grid):
         """The size (height, width) of the smallest image that has so many windows."""
-        return tuple((n - 1) * s - 2 * p + k for n, k, s, p in zip(grid, self.kernel, self.stride, self.padding))
+        return tuple((n - 1) * s - p + k for n, k, s, p in zip(grid, self.kernel, self.stride, self.around()))
 
     def matrix(self, image):
         """The windows of an image (batch, height, width, channels) as a matrix (batch * windows, taps * channels)."""
