@@ -217,8 +217,8 @@ def test_prepare_gives_mean_0_and_its_standard_deviation():
     for path, y in found.items():
         rows = to_host(y).reshape(-1, y.shape[-1])
         np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-9)
-        np.testing.assert_allclose(rows.std(axis=0), layers[path].start_scale, rtol=1e-6)
-    assert {layers[path].start_scale for path in found} == {1.0, 0.1}
+        np.testing.assert_allclose(rows.std(axis=0), layers[path].first_scale, rtol=1e-6)
+    assert {layers[path].first_scale for path in found} == {1.0, 0.1}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 7), (7, 1), (4, 4)])

@@ -8,7 +8,7 @@ from tinyar.backend import to_device, to_host, xp
 from tinyar.conditions import Conditional, told
 from tinyar.layers import (ELU, CellConditional, ConcatELU, Conv2d, ConvTranspose2d, GatedResNet, HalvingConv2d, Linear,
                            ShiftedConv2d)
-from tinyar.layers.weights import started_by_data
+from tinyar.layers.weights import preparing
 
 DOWN, DOWN_RIGHT = ((-1, 0), (-1, 0, 1)), ((-1, 0), (-1, 0))  # the offsets of 2x3 and of 2x2
 
@@ -51,7 +51,7 @@ def test_the_start_by_data_of_a_layer_and_of_a_smaller_one():
     for scale in (1, 0.1):
         layer = ShiftedConv2d(3, 4, *DOWN_RIGHT, weight_norm=True).astype(xp.float64)
         layer.start_at(scale)
-        with started_by_data(layer):
+        with preparing(layer):
             inside = to_host(layer(x))
         np.testing.assert_allclose(inside, to_host(layer(x)), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(inside.mean(axis=(0, 1, 2)), 0, atol=1e-12)
@@ -62,7 +62,7 @@ def test_a_channel_that_is_the_same_everywhere_keeps_its_length():
     x = xp.ones((4, 5, 3)) * xp.asarray([1.0, -2, 0.5])
     layer = Linear(3, 4, weight_norm=True).astype(xp.float64)
     layer.start_at(0.1)
-    with started_by_data(layer):
+    with preparing(layer):
         layer(x)
     np.testing.assert_array_equal(to_host(layer.params["g"]), 0.1)
     np.testing.assert_allclose(to_host(layer(x)), 0, atol=1e-12)
@@ -71,7 +71,7 @@ def test_a_channel_that_is_the_same_everywhere_keeps_its_length():
 def test_plain_kernels_have_no_start_by_data():
     layer = Linear(3, 4)
     before = to_host(layer.params["w"]).copy()
-    with started_by_data(layer):
+    with preparing(layer):
         layer(xp.ones((2, 3), dtype=xp.float32))
     np.testing.assert_array_equal(to_host(layer.params["w"]), before)
     layer.start_at(0.5)

@@ -88,7 +88,7 @@ class CausalConv2d(Weighted):
                 y = xp.zeros((len(x), x.shape[1] * x.shape[2], self.out_channels), dtype=x.dtype)
             if "b" in self.params:
                 y += self.params["b"]
-        return self.started(y.reshape(*x.shape[:3], self.out_channels))
+        return self.prepared(y.reshape(*x.shape[:3], self.out_channels))
 
     def windows_of(self, x, w):
         """Yield (window (batch, pixels, taps * in), the taps of w that it meets) for every segment."""

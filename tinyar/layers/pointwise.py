@@ -35,7 +35,7 @@ class Linear(Weighted, Pointwise):
         check_last_axis(self, x, self.in_channels)
         y = xp.matmul(as_rows(x), self.kernel())  # (pixels, out)
         y += self.params["b"]
-        return self.started(y.reshape(*x.shape[:-1], self.out_channels))
+        return self.prepared(y.reshape(*x.shape[:-1], self.out_channels))
 
     def forward(self, x):
         self.cache = x

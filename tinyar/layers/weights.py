@@ -14,9 +14,9 @@ of a layer for g = 1 and b = 0, and moments per channel, over all pixels of all 
 
     g = scale / sd(t),  b = -mean(t) scale / sd(t)          sd(t) = sqrt(variance + 1e-10)
 
-so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `started_by_data`. A channel that is the
-same everywhere says nothing about its length, and has g = scale. (On the coarse grid of a small image a layer may know
-nothing yet. To divide by its standard deviation of nearly 0 would blow up rounding errors.)
+so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `preparing`. A channel that is the same
+everywhere says nothing about its length, and has g = scale. (On the coarse grid of a small image a layer may know
+nothing yet. To divide by its standard deviation, nearly 0, would blow up rounding errors.)
 """
 
 import contextlib
@@ -32,16 +32,17 @@ class Weighted(Layer):
     """Base of the layers with a kernel: Linear, Conv2d, ConvTranspose2d, CausalConv2d.
 
     `kernel()` is w, or g v / |v|, of `kernel_shape`; `add_dw(dw)` passes its gradient on. In drawing the kernel is made
-    once, in `start`, and lies in `held`. `started` is the last thing that a call does to its output.
+    once, in `start`, and lies in `held`. `prepared` is the last thing that a call does to its output.
 
     output_axis   which axis of the kernel is that of the output channels
-    start_scale   the standard deviation with which outputs begin, where data starts the layer
+    first_scale   the standard deviation with which outputs begin
+    preparing     how the layer takes its moments, inside the context `preparing`; None outside
     """
 
     output_axis = -1
     made = dmade = None  # the kernel and its gradient, inside `kernels_made_once`
-    starting = None  # how the layer takes its moments, inside `started_by_data`
-    start_scale = 1.0
+    preparing = None
+    first_scale = 1.0
 
     def add_kernel(self, w, weight_norm):
         """Register the kernel that begins as w; with weight_norm w is the first v, and every g begins at 1."""
@@ -84,21 +85,21 @@ class Weighted(Layer):
         return tuple(axis for axis in range(axes) if axis != self.output_axis % axes)
 
     def start_at(self, scale):
-        """Let the outputs begin smaller, by this factor: for the last layer of a residual branch, say."""
-        self.start_scale = scale
+        """Let the outputs of a new layer begin at this scale, not 1: for the last of a residual branch, say."""
+        self.first_scale = scale
         self.params["g" if "g" in self.params else "w"] *= scale
 
-    def started(self, y, moments_of=None):
-        """y as it is; inside `started_by_data`, g and b are set first, and y is the output with them.
+    def prepared(self, y, moments_of=None):
+        """y as it is; inside `preparing`, g and b are set first, and y is the output with them.
 
         moments_of, if given, is the array that mean and variance are taken of, in place of y.
         """
-        if not self.starting:
+        if not self.preparing:
             return y
         t = (y if moments_of is None else moments_of).reshape(-1, y.shape[-1])
         mean, variance = t.mean(axis=0, dtype=xp.float64), t.var(axis=0, dtype=xp.float64)
         varies = variance > LEAST_VARIANCE
-        g = self.start_scale / xp.sqrt(xp.where(varies, variance + 1e-10, 1))
+        g = self.first_scale / xp.sqrt(xp.where(varies, variance + 1e-10, 1))
         self.params["g"][...] = g
         if "b" in self.params:
             self.params["b"][...] = -mean * g
@@ -137,7 +138,7 @@ def kernels_made_once(network):
 
 
 @contextlib.contextmanager
-def started_by_data(network, official=False):
+def preparing(network, official=False):
     """A context in which each call of the network starts g and b of the weight-normalized layers that it goes through.
 
     official    as in the code of PixelCNN++: a transposed convolution takes its moments over the uncut map, with the
@@ -146,11 +147,11 @@ def started_by_data(network, official=False):
     layers = normalized(network)
     try:
         for layer in layers:
-            layer.starting = "official" if official else "cut"
+            layer.preparing = "official" if official else "cut"
             layer.params["g"][...] = 1
             if "b" in layer.params:
                 layer.params["b"][...] = 0
         yield
     finally:
         for layer in layers:
-            layer.starting = None
+            layer.preparing = None

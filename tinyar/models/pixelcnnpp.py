@@ -26,7 +26,7 @@ from tinyar.layers.halving import HalvingConv2d
 from tinyar.layers.pointwise import ELU, Linear
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.strided import ConvTranspose2d
-from tinyar.layers.weights import started_by_data
+from tinyar.layers.weights import preparing
 from tinyar.likelihoods import LogisticMixture
 from tinyar.models.autoregressive import AutoregressiveModel, check_count, softmax_over
 from tinyar.models.pyramid import Pyramid
@@ -116,7 +116,7 @@ class PixelCNNpp(AutoregressiveModel):
     def prepare(self, images, official=False):
         """With weight normalization, start lengths and biases by 16 images, spread evenly over `images`; only once.
 
-        No condition is told, since its matrices start at 0. official: see started_by_data. Raises ValueError for no
+        No condition is told, since its matrices start at 0. official: see preparing. Raises ValueError for no
         images.
         """
         if not self.weight_norm or self.state["prepared"][0]:
@@ -124,6 +124,6 @@ class PixelCNNpp(AutoregressiveModel):
         if not len(images):
             raise ValueError("PixelCNNpp: prepare: expected at least one image, got none")
         chosen = images[::max(1, len(images) // IMAGES_TO_START_FROM)][:IMAGES_TO_START_FROM]
-        with started_by_data(self, official):
+        with preparing(self, official):
             self(to_device(chosen))
         self.state["prepared"][...] = 1
