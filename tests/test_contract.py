@@ -647,6 +647,13 @@ class KeepsRowsOfSameSize(Above):
         self.size = batch, height, width
 
 
+class KeepsTheFirstMemory(Above):
+    def start(self, batch, height, width):
+        if not hasattr(self, "started_once"):
+            super().start(batch, height, width)
+        self.started_once = True
+
+
 class Blind(Above):
     """Only steps write its memory."""
 
@@ -867,6 +874,7 @@ STEPS = "a step computes what forward computes"
     (Rolls(), IMAGES, f"{REPEATED}: at pixel .* of 4 x 5 they differ .*{BY_POSITION}"),
     (KeepsOldRows(), IMAGES, FORGETS),
     (KeepsRowsOfSameSize(), IMAGES, FORGETS),
+    (KeepsTheFirstMemory(), IMAGES, "start forgets everything"),
     (Blind(), IMAGES, SEEN),
     (Network(lambda: [Widen(), Scale(), Blind()]), LEVELS, SEEN),
     (WritesXInStep(), IMAGES, r"nobody writes into x: step or see changed x at pixel \(0, 0\)"),

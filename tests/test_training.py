@@ -211,7 +211,7 @@ def test_kill_9_loses_nothing(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="on Windows os.kill ends the process whatever the signal")
-def test_ctrl_c_saves_and_stops_and_can_be_resumed(tmp_path):
+def test_ctrl_c_saves_and_stops_and_can_be_resumed(tmp_path, capsys):
     unbroken, _ = fit(epochs=2)
 
     class PressesCtrlC:
@@ -224,10 +224,22 @@ def test_ctrl_c_saves_and_stops_and_can_be_resumed(tmp_path):
     handler = signal.getsignal(signal.SIGINT)
     _, history = fit(train=PressesCtrlC(), epochs=2, out=tmp_path)
     assert history.interrupted and len(history.rows) == 1
+    assert capsys.readouterr().err == f"stopped by Ctrl-C in epoch 2 of 2, saved in {tmp_path}\n"
     assert signal.getsignal(signal.SIGINT) is handler
     resumed, history = fit(epochs=2, out=tmp_path, resume=True)
     assert not history.interrupted
     assert_same(resumed, unbroken)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_weights_without_a_run_are_not_written_over(tmp_path, resume):
+    """Somebody kept model.npz and threw the large training.npz away."""
+    fit(epochs=1, out=tmp_path)
+    (tmp_path / "training.npz").unlink()
+    kept = (tmp_path / "model.npz").read_bytes()
+    with pytest.raises(FileExistsError, match="holds weights, model.npz, but no training.npz to go on with"):
+        fit(epochs=1, out=tmp_path, resume=resume)
+    assert (tmp_path / "model.npz").read_bytes() == kept
 
 
 @pytest.mark.skipif(os.name == "nt", reason="on Windows os.kill ends the process whatever the signal")

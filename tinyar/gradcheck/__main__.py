@@ -27,7 +27,7 @@ def main():
                 comparisons = check_layer(case.layer, x, condition=condition, causal=case.causal, entries=case.entries)
             else:
                 comparisons = check(shake(case.layer), x, entries=case.entries, condition=condition)
-        except (ContractError, ValueError) as error:
+        except (ContractError, TypeError, ValueError) as error:
             failed += 1
             print(f"{case.title:42s} WRONG: {error}")
             continue

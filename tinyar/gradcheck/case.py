@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import sys
+import traceback
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +68,24 @@ def own_cases(path):
         spec.loader.exec_module(module)
         if not callable(getattr(module, "cases", None)):
             raise TypeError("it has no function cases() that returns a list of (title, layer, x or its shape)")
-        found = [case if isinstance(case, Case) else Case(*case) for case in module.cases()]
+        offered = module.cases()
+        if not isinstance(offered, (list, tuple)):
+            raise TypeError("cases() must return a list of (title, layer, x or its shape), "
+                            f"got {type(offered).__name__}")
+        found = [case if isinstance(case, Case) else case_of(case) for case in offered]
     except Exception as error:
-        raise ValueError(f"{path}: can't be used: {type(error).__name__}: {error}") from error
+        line = next((f", line {frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__))
+                     if pathlib.Path(frame.filename) == path), "")
+        raise ValueError(f"{path}{line}: can't be used: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))
     if not found:
         raise ValueError(f"{path}: its function cases() returned no cases")
     return found
+
+
+def case_of(entry):
+    """A Case from a tuple (title, layer, x or its shape, ...). Raises TypeError for anything else."""
+    if not isinstance(entry, tuple) or not 3 <= len(entry) <= 6 or not isinstance(entry[0], str):
+        raise TypeError(f"cases(): expected tuples (title, layer, x or its shape), got {entry!r:.100}")
+    return Case(*entry)

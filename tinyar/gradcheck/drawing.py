@@ -57,6 +57,7 @@ def check_drawing(call, own_pixel=None):
     check_steps(call, height, width, ["right", "see"], STEP)
     check_steps(call, height, width, ["right", "see"], START)
     check_steps(call, max(1, height - 1), width, ["right", "see"], START)
+    check_steps(call, height, max(1, width - 1), ["right", "see"], START, images=1)
     check_steps(call, height, width, ["wrong", "right", "see"], REPEAT)
     if not own_pixel or not reads_own_pixel:  # it may be the first layer, which is told pixels by see
         check_steps(call, height, width, ["right", "unknown", "see"], SEE)
@@ -110,11 +111,11 @@ def check_colors(call, at, before):
                          "Give every layer the model's colors (conv1x1 instead of Linear), and the first one mask A")
 
 
-def check_steps(call, height, width, visits, rule):
-    """Steps over the raster of images cut to this size equal the whole; each pixel is visited in this way."""
-    layer, x = call.layer, call.inputs[0][:, :height, :width].copy()
+def check_steps(call, height, width, visits, rule, images=None):
+    """Steps over the raster of some images cut to this size equal the whole; each pixel is visited in this way."""
+    layer, x = call.layer, call.inputs[0][:images, :height, :width].copy()
     cut = Call(layer, to_host(x))
-    cut.condition = [part[:, :height, :width] for part in call.condition]
+    cut.condition = [part[:images, :height, :width] for part in call.condition]
     whole = to_host(cut())
     scale = max(float(np.abs(whole).max()), 1e-12)
     start(cut, x.shape)

@@ -14,8 +14,8 @@ class HalvingConv2d(ShiftedConv2d):
     backward    dx[u, v]  = sum of  dy[r, c] w[i, j]^T  over all r, c, i, j with 2 r + i = u, 2 c + j = v
                 dw[i, j]  = sum_rc  x[2 r + i, 2 c + j]^T dy[r, c],  db = sum_rc dy[r, c]
 
-    So it computes as Conv2d does, with padding on the sides where the kernel looks. y[r, c] is what ShiftedConv2d has at
-    (2 r, 2 c), and drawing is as there, at even rows and columns: a step takes the place in x. Raises ValueError for
+    So it computes as Conv2d does, with padding on the sides where the kernel looks. y[r, c] is what ShiftedConv2d has
+    at (2 r, 2 c), and drawing is as there, at even rows and columns: a step takes the place in x. Raises ValueError for
     offsets with gaps.
     """
 

@@ -14,8 +14,8 @@ of a layer for g = 1 and b = 0, and moments per channel, over all pixels of all 
 
     g = scale / sd(t),  b = -mean(t) scale / sd(t)          sd(t) = sqrt(variance + 1e-10)
 
-so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `preparing`. A channel that is the same
-everywhere says nothing about its length, and has g = scale. (On the coarse grid of a small image a layer may know
+so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `preparing`. A channel that is the
+same everywhere says nothing about its length, and has g = scale. (On the coarse grid of a small image a layer may know
 nothing yet. To divide by its standard deviation, nearly 0, would blow up rounding errors.)
 """
 

@@ -4,6 +4,8 @@ Around the loop (`tinyar.training.loop`) it measures held-out images after every
 early, and survives Ctrl-C and kill -9: a resumed run ends bit for bit like an unbroken one.
 """
 
+import sys
+
 from tqdm import tqdm
 
 from tinyar.backend import NonFiniteError
@@ -50,7 +52,8 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     about               a dict (of texts, numbers, lists) to keep in the files: which data, which options
 
     At the end the model has the best (averaged) weights; without validation images, the last averaged ones. Ctrl-C
-    ends the run after the update at hand, saved, and the model has the latest weights; a second Ctrl-C ends it at once.
+    ends the run after the update at hand, saved: fit returns, history.interrupted is True, and the model has the latest
+    weights. A second Ctrl-C ends it at once.
 
     Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume
     is False, checkpoint.CheckpointError when it holds another run than this one, OSError when it can't be
@@ -81,6 +84,9 @@ def all_epochs(run, workers, sets, interrupt, epochs, patience, show):
         if interrupt.asked:
             run.save()
             history.interrupted = True
+            if not show:
+                print(f"stopped by Ctrl-C in epoch {run.progress.epoch} of {epochs}"
+                      + (f", saved in {run.folder}" if run.folder else ""), file=sys.stderr)
             return
     history.stopped_early = run.progress.epoch <= epochs
     run.restore_best()

@@ -60,6 +60,9 @@ class Run:
         found = path.exists()
         if found and not resume:
             raise FileExistsError(f"{self.folder} holds a training run already: resume it, or choose another folder")
+        if not found and (self.folder / "model.npz").exists():  # a run writes training.npz first
+            raise FileExistsError(f"{self.folder} holds weights, model.npz, but no training.npz to go on with: a run "
+                                  "here would write over them; move them, or choose another folder")
         if found:
             self.load(path)
             self.started -= self.progress.seconds
