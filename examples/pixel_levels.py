@@ -43,7 +43,7 @@ def load_runs(args):
         file = pathlib.Path(name)
         file = file / "model.npz" if file.is_dir() else file
         if not file.exists():
-            raise FileNotFoundError(f"no file {file}: expected a checkpoint, or the folder of a run of a model of pixels")
+            raise FileNotFoundError(f"no file {file}: expected a checkpoint, or the folder of a run of pixels")
         model, state = checkpoint.load(file)
         if not hasattr(model, "likelihood") or model.one_hot or model.map_channels:
             raise ValueError(f"{file}: expected an autoregressive model of pixels alone, got {type(model).__name__}")
