@@ -10,7 +10,8 @@ campaign_mutants.py, and read by one of the readers of campaign_readers.py, in a
 what it has. These are faults:
 
     foreign     an exception that isn't documented. Documented are CheckpointError, ValueError, FileNotFoundError,
-                IsADirectoryError, PermissionError, and NonFiniteError where a run goes on from a sealed file
+                FileExistsError, IsADirectoryError, PermissionError, and NonFiniteError where a run goes on from a
+                sealed file
     nameless    a documented one that doesn't name the file
     hang        it took more than 20 seconds
     memory      it took more than 1 GB
@@ -50,7 +51,8 @@ from tinyar.backend import NonFiniteError  # noqa: E402
 from tinyar.data import download  # noqa: E402
 
 SECONDS, MEMORY = 20, 2 ** 30
-DOCUMENTED = ValueError, FileNotFoundError, IsADirectoryError, PermissionError  # a CheckpointError is a ValueError
+DOCUMENTED = (ValueError, FileNotFoundError, FileExistsError, IsADirectoryError,
+              PermissionError)  # a CheckpointError is a ValueError
 AT_ONCE = 200  # mutants a child process
 SOUND = "refused", "the same", "another"  # what may come out: "another" is what the spoilt file says by its checksums
 

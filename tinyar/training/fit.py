@@ -55,9 +55,9 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     ends the run after the update at hand, saved: fit returns, history.interrupted is True, and the model has the latest
     weights. A second Ctrl-C ends it at once.
 
-    Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume
-    is False, checkpoint.CheckpointError when it holds another run than this one, OSError when it can't be
-    written, NonFiniteError.
+    Raises ValueError for images or options that don't fit, FileExistsError when `out` holds a run and resume is False,
+    or weights without a run, checkpoint.CheckpointError when it holds another run than this one, OSError when it can't
+    be written, NonFiniteError.
     """
     sets = Sets(model, train, validation)
     options = checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, average, patience, hide_labels,
