@@ -135,7 +135,8 @@ def load(args):
     if missing:
         raise FileNotFoundError(f"no file {missing[0]}: expected a checkpoint, model.npz or training.npz, "
                                 "or the folder of a run")
-    loaded = [(model, checked_about(file, state)) for file in paths for model, state in [checkpoint.load(file)]]
+    loaded = [(model, {**checked_about(file, state), "file": str(file)})
+              for file in paths for model, state in [checkpoint.load(file)]]
     kinds = [AUTOENCODER if isinstance(model, models.VQVAE) else PRIOR if model.one_hot else PIXELS
              for model, _ in loaded]
     if kinds not in ([PIXELS], [AUTOENCODER, PRIOR]):
@@ -226,7 +227,7 @@ def image_size(args, about):
     if about.get("image_shape"):
         return tuple(about["image_shape"][:2])
     if not about["options"]:
-        raise ValueError(f"{args.checkpoint} doesn't say how large its images were: give --size HEIGHT WIDTH")
+        raise ValueError(f"{about['file']} doesn't say how large its images were: give --size HEIGHT WIDTH")
     return load_again(about, args.data_dir).image_shape[:2]
 
 

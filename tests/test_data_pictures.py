@@ -278,3 +278,19 @@ def test_true_transparency_stays(tmp_path):
     pixels[..., 3] = 0
     Image.fromarray(pixels).save(tmp_path / "x.png")
     assert (read_image(tmp_path / "x.png", 6) == 255).all()
+
+
+@pytest.mark.parametrize("block", [3, 2 ** 16], ids=["in small pieces", "at once"])
+def test_pixels_of_a_png_with_another_checksum_are_refused(tmp_path, monkeypatch, block):
+    """Every bit of the chunk that holds them: decoders stop at the last pixel, and would read others in silence."""
+    monkeypatch.setattr(metadata, "CHUNK", block)
+    path = tmp_path / "picture.png"
+    PICTURE.resize((4, 4)).save(path)
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(read_image(path, 4), np.asarray(PICTURE.resize((4, 4))))
+    begin = whole.index(b"IDAT") + 4
+    end = begin + int.from_bytes(whole[begin - 8:begin - 4], "big") + 4
+    for place in range(begin, end):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1:])
+        with pytest.raises(ValueError, match=r"picture.png: can't be read as an image \(its pixels have another check"):
+            read_image(path, 4)

@@ -62,7 +62,10 @@ class Parts:
 
 
 def parts_of(file):
-    """The Parts of a file that is open for reading. What isn't understood is kept, for Pillow to judge."""
+    """The Parts of a file that is open for reading. What isn't understood is kept, for Pillow to judge.
+
+    Raises ValueError for pixels with a wrong checksum.
+    """
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
     start = file.read(8)
@@ -78,10 +81,12 @@ def _parts_of_png(file, size):
     while len(head := _read_at(file, place, 8)) == 8:
         length, name = struct.unpack(">I4s", head)
         stop = min(place + 12 + length, size)
+        if name == b"IDAT" and stop == place + 12 + length:
+            _check_pixels(file, place, stop)
         if name[:1].isupper() or name == b"tRNS" or not name.isalpha():
             parts.keep(place, stop)
         elif length <= LONGEST_NOTE:
-            note = file.read(length)
+            note = _read_at(file, place + 8, length)
             if name == b"eXIf":
                 parts.exif = note
             elif name in (b"tEXt", b"zTXt"):
@@ -90,6 +95,16 @@ def _parts_of_png(file, size):
                 parts.xmp = note
         place = stop
     return parts
+
+
+def _check_pixels(file, place, stop):
+    """Raise ValueError unless a chunk of pixels has the checksum that stands at its end. (Pillow does not look.)"""
+    file.seek(place + 4)
+    found = 0
+    while file.tell() < stop - 4:
+        found = zlib.crc32(file.read(min(CHUNK, stop - 4 - file.tell())), found)
+    if struct.pack(">I", found) != file.read(4):
+        raise ValueError("its pixels have another checksum than they should")
 
 
 def _exif_of_text(note, packed):
