@@ -19,6 +19,7 @@ import numpy as np
 from arguments import ArgumentParser, checked_about, load_again, path, up_to
 
 from tinyar import backend
+from tinyar.models.autoregressive import AutoregressiveModel
 from tinyar.pictures.levels import save_level_tables
 from tinyar.training import checkpoint
 
@@ -45,13 +46,14 @@ def load_runs(args):
         if not file.exists():
             raise FileNotFoundError(f"no file {file}: expected a checkpoint, or the folder of a run of pixels")
         model, state = checkpoint.load(file)
-        if not hasattr(model, "likelihood") or model.one_hot or model.map_channels:
-            raise ValueError(f"{file}: expected an autoregressive model of pixels alone, got {type(model).__name__}")
+        if not isinstance(model, AutoregressiveModel) or model.one_hot or model.map_channels:
+            raise ValueError(f"{file}: expected a model that draws pixels, without maps, got {type(model).__name__}"
+                             + " of codes" * getattr(model, "one_hot", False))
         about = checked_about(file, state)
         if runs and (model.levels, model.image_channels) != (runs[0][1].levels, runs[0][1].image_channels):
             raise ValueError(f"{file}: expected {runs[0][1].levels} levels and {runs[0][1].image_channels} channels, "
                              f"as in {args.runs[0]}, got {model.levels} and {model.image_channels}")
-        runs.append((f"{type(model).__name__}, {type(model.likelihood).__name__}", model, about))
+        runs.append((f"{type(model.likelihood).__name__} of {file.parent.name}", model, about))
     return runs
 
 

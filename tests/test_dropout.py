@@ -59,6 +59,13 @@ def test_the_share_that_stays_and_the_mean(rate):
     np.testing.assert_array_equal(to_host(layer(x)), to_host(x))  # inference drops nothing
 
 
+def test_a_rate_of_numpy_keeps_the_number_type():
+    layer, x = Dropout(np.float64(0.5)), xp.ones((1, 2, 2, 3), dtype=xp.float32)
+    with noise_told(layer, 0, 0, 0):
+        assert layer.forward(x).dtype == xp.float32
+        assert layer.replica().noise is None
+
+
 def test_masks_differ_between_updates_seeds_images_and_layers_as_by_chance():
     first = mask()
     others = [mask(seed=1), mask(update=2), mask(place=1), mask(before=1), np.roll(first, 1, axis=0),

@@ -6,9 +6,9 @@ from vectors_of_networks import assert_equal, load
 
 from tinyar.backend import to_device, to_host, xp
 from tinyar.conditions import Conditional, told
-from tinyar.layers import (ELU, CellConditional, ConcatELU, Conv2d, ConvTranspose2d, GatedResNet, HalvingConv2d, Linear,
-                           ShiftedConv2d)
-from tinyar.layers.weights import preparing
+from tinyar.layers import (ELU, CellConditional, Chain, ConcatELU, Conv2d, ConvTranspose2d, GatedResNet, HalvingConv2d,
+                           Linear, ShiftedConv2d)
+from tinyar.layers.weights import kernels_made_once, preparing
 
 DOWN, DOWN_RIGHT = ((-1, 0), (-1, 0, 1)), ((-1, 0), (-1, 0))  # the offsets of 2x3 and of 2x2
 
@@ -66,6 +66,28 @@ def test_a_channel_that_is_the_same_everywhere_keeps_its_length():
         layer(x)
     np.testing.assert_array_equal(to_host(layer.params["g"]), 0.1)
     np.testing.assert_allclose(to_host(layer(x)), 0, atol=1e-12)
+
+
+def test_what_fails_in_the_middle_leaves_nothing_behind():
+    """Neither kernels that are too old, nor half a start by data."""
+    layers = [Linear(3, 3, weight_norm=True).astype(xp.float64) for _ in range(2)]
+    network, x = Chain(*layers), to_device(np.random.default_rng(0).standard_normal((4, 3)))
+    network.links[1].start_at(0.1)
+    before = to_host(network(x))
+
+    def fails():
+        raise MemoryError
+
+    layers[1].kernel = fails
+    for context in (kernels_made_once, preparing):
+        with pytest.raises(MemoryError), context(network):
+            network(x)
+    del layers[1].kernel
+    np.testing.assert_array_equal(to_host(network(x)), before)
+    with kernels_made_once(network):
+        twin = network.replica()
+    layers[0].params["g"] *= 2
+    np.testing.assert_array_equal(to_host(twin(x)), to_host(network(x)))
 
 
 def test_plain_kernels_have_no_start_by_data():

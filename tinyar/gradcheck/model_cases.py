@@ -49,7 +49,7 @@ def plusplus_cases():
     for case in found:
         for _, layer in case.layer.layers():
             if isinstance(layer, Weighted):
-                layer.start_at(1 / layer.first_scale)
+                layer.start_at(1)
     return found
 
 

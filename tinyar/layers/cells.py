@@ -24,11 +24,16 @@ class CellConditional(Conditional):
             for axis in (1, 2):
                 self.condition = cell_means(self.condition, axis, self.cell)
 
+    def forward(self, x):
+        y = super().forward(x)
+        self.told_size = self.size
+        return y
+
     def backward(self, dy, need_dx=True):
         dx = super().backward(dy, need_dx)
         if self.dcondition is not None:
             for axis in (1, 2):
-                self.dcondition = spread_means(self.dcondition, axis, self.cell, self.size[axis - 1])
+                self.dcondition = spread_means(self.dcondition, axis, self.cell, self.told_size[axis - 1])
         return dx
 
 

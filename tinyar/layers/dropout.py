@@ -36,7 +36,7 @@ class Dropout(Pointwise):
         super().__init__()
         if not isinstance(rate, (int, float, np.number)) or not 0 <= rate < 1:
             raise ValueError(f"Dropout: rate is a share from 0 to below 1, got {rate!r}")
-        self.rate, self.noise = rate, None
+        self.rate, self.noise = float(rate), None
 
     def __call__(self, x):
         return x
@@ -48,6 +48,11 @@ class Dropout(Pointwise):
     def backward(self, dy, need_dx=True):
         scaled_mask = self.take_cache()
         return dy * scaled_mask if need_dx else None
+
+    def replica(self):
+        twin = super().replica()
+        twin.noise = None
+        return twin
 
     def mask(self, shape):
         """Which numbers stay: bool. Each word of the mixer decides on two of them, by its halves of 16 bits."""

@@ -1,7 +1,6 @@
 """The gated residual unit, of which PixelCNN++ and PixelSNAIL are made."""
 
 from tinyar.backend import xp
-from tinyar.conditions import Conditional
 from tinyar.layer import Layer
 from tinyar.layers.combine import Chain
 from tinyar.layers.dropout import Dropout

@@ -86,8 +86,8 @@ class Weighted(Layer):
 
     def start_at(self, scale):
         """Let the outputs of a new layer begin at this scale, not 1: for the last of a residual branch, say."""
+        self.params["g" if "g" in self.params else "w"] *= scale / self.first_scale
         self.first_scale = scale
-        self.params["g" if "g" in self.params else "w"] *= scale
 
     def prepared(self, y, moments_of=None):
         """y as it is; inside `preparing`, g and b are set first, and y is the output with them.
@@ -106,6 +106,11 @@ class Weighted(Layer):
         y = y * self.params["g"]
         return y + self.params["b"] if "b" in self.params else y
 
+    def replica(self):
+        twin = super().replica()
+        twin.made = twin.dmade = twin.preparing = None
+        return twin
+
     def start(self, batch, height, width):
         super().start(batch, height, width)
         self.held = self.kernel()
@@ -122,12 +127,11 @@ def kernels_made_once(network):
 
     Their gradients are added up, and at the end passed on to v and g, once.
     """
-    layers = normalized(network)
-    for layer in layers:
-        layer.made = layer.kernel()
-        layer.dmade = xp.zeros_like(layer.made)
-    dkernels = []
+    layers, dkernels = normalized(network), []
     try:
+        for layer in layers:
+            layer.made = layer.kernel()
+            layer.dmade = xp.zeros_like(layer.made)
         yield
         dkernels = [layer.dmade for layer in layers]
     finally:
@@ -145,6 +149,7 @@ def preparing(network, official=False):
                 border that is zero
     """
     layers = normalized(network)
+    before = [{name: layer.params[name].copy() for name in "gb" if name in layer.params} for layer in layers]
     try:
         for layer in layers:
             layer.preparing = "official" if official else "cut"
@@ -152,6 +157,11 @@ def preparing(network, official=False):
             if "b" in layer.params:
                 layer.params["b"][...] = 0
         yield
+    except BaseException:  # half a start is none
+        for layer, arrays in zip(layers, before):
+            for name, array in arrays.items():
+                layer.params[name][...] = array
+        raise
     finally:
         for layer in layers:
             layer.preparing = None

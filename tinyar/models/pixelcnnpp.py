@@ -123,7 +123,8 @@ class PixelCNNpp(AutoregressiveModel):
             return
         if not len(images):
             raise ValueError("PixelCNNpp: prepare: expected at least one image, got none")
-        chosen = images[::max(1, len(images) // IMAGES_TO_START_FROM)][:IMAGES_TO_START_FROM]
+        n = min(IMAGES_TO_START_FROM, len(images))
+        chosen = images[np.arange(n) * len(images) // n]
         with preparing(self, official):
             self(to_device(chosen))
         self.state["prepared"][...] = 1

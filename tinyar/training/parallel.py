@@ -17,6 +17,7 @@ way of pinned memory of its own, without waiting, and as the loss is looked at o
 updates ahead of the GPU.
 """
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -59,17 +60,18 @@ class Workers:
         self.blas.__exit__(*error)
         self.pool.shutdown()
 
-    def gradient(self, images, condition=None, inputs=None, noise=(0, 0)):
+    def gradient(self, images, condition=None, inputs=None, noise=None):
         """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
 
         images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None
         for none; inputs, if given, are what the network sees in the images' place (scheduled_sampling.py); noise is
-        (seed, update), of which dropout makes its masks.
+        (seed, update), of which dropout makes its masks; without it dropout refuses.
         """
         def work(replica, parts):
             replica.zero_grads()
             total = 0.0
-            with noise_told(replica, *noise) as move_to, kernels_made_once(replica):
+            told = noise_told(replica, *noise) if noise else contextlib.nullcontext(lambda place: None)
+            with told as move_to, kernels_made_once(replica):
                 for place, x, given, seen in parts:
                     move_to(place)
                     outputs = replica.forward(x if seen is None else seen, *given)
