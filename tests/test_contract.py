@@ -60,7 +60,7 @@ def test_all_is_drawn_that_can_be():
     drawn = {case.title for case in CASES if draws(float64_call(case))}
     not_drawn = (layers.Reshape, layers.VectorQuantizer, Conv2d, layers.ConvTranspose2d, layers.GatedBlock)
     row_by_row = ("ShiftedConv2d 2x3", "ShiftedConv2d, weight norm", "HalvingConv2d 2x3", "HalvingConv2d, weight norm",
-                  "PlainFirst", "GatedResNet, skip, dropout")
+                  "PlainFirst", "GatedResNet, skip, dropout", "Units", "SkipUnits", "Halving")
     for case in CASES:
         pixel_by_pixel = not isinstance(case.layer, not_drawn) and case.title not in row_by_row
         assert (case.title in drawn) == (pixel_by_pixel and "VQVAE" not in case.title), case.title

@@ -5,9 +5,10 @@ import pytest
 
 from tinyar import data, training
 from tinyar.backend import to_device, to_host, xp
-from tinyar.layers import ELU, Dropout, Linear, noise_told
+from tinyar.layers import ELU, Chain, Dropout, Linear, noise_told
 from tinyar.layers.dropout import mixed
 from tinyar.models import PixelCNN
+from tinyar.training import nonfinite
 from tinyar.training.parallel import Workers
 
 IMAGES = data.load("digits").train.images[:40]
@@ -64,6 +65,20 @@ def test_a_rate_of_numpy_keeps_the_number_type():
     with noise_told(layer, 0, 0, 0):
         assert layer.forward(x).dtype == xp.float32
         assert layer.replica().noise is None
+
+
+def test_the_search_for_nan_uses_the_mask_of_the_update_that_failed():
+    network = Chain(Dropout(0.5), Linear(1, 1))
+    network.links[1].params["w"][...] = 3e38
+    images, found = xp.ones((1, 1, 1, 1), dtype=xp.float32), set()
+    for update in range(8):
+        with np.errstate(over="ignore"):
+            with noise_told(network, 0, update):
+                infinite = not np.isfinite(to_host(network.forward(images))).all()
+            said = nonfinite.first_non_finite(network, images, noise=(0, update))
+        assert ("links.1" in said) == infinite
+        found.add(infinite)
+    assert found == {True, False}
 
 
 def test_masks_differ_between_updates_seeds_images_and_layers_as_by_chance():

@@ -2,6 +2,7 @@
 
 import difflib
 import pathlib
+import runpy
 import shutil
 
 import matplotlib.image
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from test_examples import EXAMPLES, refused, run
 
+from tinyar import data, models
+from tinyar.backend import to_device, to_host
 from tinyar.pictures.levels import save_level_tables, shown_up_to
 from tinyar.training import checkpoint
 
@@ -56,8 +59,29 @@ def test_what_two_runs_say_of_pixels(trained, tmp_path):
     runs = [trained[0] / "runs" / name for name in ("pixelcnnpp-digits", "softmax")]
     out, _ = run("pixel_levels.py", *runs, "--pixels", "2", "--out", "levels.png", folder=tmp_path)
     assert "wrote: levels.png" in out and matplotlib.image.imread(tmp_path / "levels.png").std() > 0.01
+    autoencoder = tmp_path / "autoencoder.npz"
+    checkpoint.save(autoencoder, models.VQVAE(levels=17, widths=(4,), codes=4))
+    assert "expected a model that draws pixels, without maps, got VQVAE" in refused(
+        "pixel_levels.py", autoencoder, folder=tmp_path)
     wrong = refused("pixel_levels.py", *runs, "--out", "x.gif", folder=tmp_path)
     assert "expected a file name that ends in .png" in wrong
+
+
+def test_tables_of_pixels_are_those_of_the_likelihood(trained, monkeypatch):
+    """Each sums to 1, and is what the cost of the true level says; the class is told."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr("sys.argv", ["pixel_levels.py"])
+    tables_of = runpy.run_path(str(EXAMPLES / "pixel_levels.py"))["tables_of"]
+    test = data.load("digits").test
+    images, labels = test.images[:3], test.labels[:3]
+    for name in ("pixelcnnpp-digits", "softmax"):
+        model, _ = checkpoint.load(trained[0] / "runs" / name / "model.npz")
+        tables = tables_of(model, images, labels)
+        np.testing.assert_allclose(tables.sum(axis=-1), 1, atol=1e-5)
+        given = [to_device(model.condition(3, labels))] if model.classes else []
+        nats = to_host(model.likelihood.nats(model(to_device(images), *given), to_device(images))).reshape(3, 8, 8)
+        true = np.take_along_axis(tables, images.astype(int), axis=-1)[..., 0]
+        np.testing.assert_allclose(-np.log(true), nats, rtol=1e-3, atol=1e-4)
 
 
 def test_as_the_prior_of_a_vqvae(tmp_path):

@@ -128,14 +128,16 @@ def test_nothing_sees_its_own_pixel_or_later_ones(size, options):
 
 @pytest.mark.parametrize("units", [1, 2])
 def test_reach(units):
-    """Off the coarse grids, in odd rows, an output sees the columns c - (4 R + 2) .. c - 1 of its row."""
-    size, at = (4, 40), (3, 33)
+    """In an odd row: columns c - (4 R + 2) .. c - 1 of the own row, and of the row above up to c + 4 R + 2."""
+    size, at = (4, 48), (3, 33)
     model = tiny(units=units)
     outputs = model.forward(to_device(random_images(model, 1, *size)))
     doutputs = xp.zeros_like(outputs)
     doutputs[:, at[0], at[1]] = 1
-    seen = np.flatnonzero(to_host(model.backward(doutputs))[0, 3, :, 0])
-    assert (seen.min(), seen.max()) == (at[1] - (4 * units + 2), at[1] - 1)
+    dx = to_host(model.backward(doutputs))[0, :, :, 0]
+    own, above = np.flatnonzero(dx[3]), np.flatnonzero(dx[2])
+    assert (own.min(), own.max()) == (at[1] - (4 * units + 2), at[1] - 1)
+    assert above.max() == at[1] + 4 * units + 2
 
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
@@ -266,7 +268,14 @@ def test_the_same_network_with_a_softmax():
 
 def test_codes():
     model = PixelCNNpp(levels=6, channels=4, likelihood="softmax", one_hot=True)
-    assert sampling.sample(model, 2, (5, 4), seed=0).max() < 6
+    weights = gradcheck.differences.shake(model)
+    codes = sampling.sample(model, 2, (5, 4), seed=0)
+    logits = to_host(weights(to_device(codes)))
+    assert codes.shape == (2, 5, 4, 1) and logits.shape == (2, 5, 4, 1, 6) and len(np.unique(codes)) > 3
+    other = codes.copy()
+    other[0, 2, 2] = (other[0, 2, 2] + 1) % 6
+    changed = (to_host(weights(to_device(other))) != logits).any(axis=(3, 4))
+    assert changed[0, 2, 3] and not changed[0, 2, :3].any() and not changed[0, :2].any()
     assert model.net.links[0].in_channels == 7
 
 
@@ -299,6 +308,9 @@ def test_a_map_reaches_every_grid():
     (dict(dropout=-0.1), "rate is a share from 0 to below 1, got -0.1"),
     (dict(dropout="0.5"), "rate is a share from 0 to below 1, got '0.5'"),
     (dict(levels=17, mode="paper"), "mode is 'exact', or for 256 levels 'paper'"),
+    (dict(likelihood="softmax", components=-3), "components: expected a whole number from 1"),
+    (dict(likelihood="softmax", mode="nonsense"), "mode is 'exact', or for 256 levels 'paper'"),
+    (dict(weight_norm="no"), "weight_norm is True or False, got 'no'"),
     (dict(likelihood="gaussian"), "likelihood is 'mixture' or 'softmax'"),
     (dict(one_hot=True), r"for codes 'softmax'\), got 'mixture'"),
     (dict(units=0), "units is a whole number of at least 1, got 0"),

@@ -4,6 +4,7 @@ from tinyar import layers
 from tinyar.gradcheck.case import Case
 from tinyar.models.gated_pixelcnn import PlainFirst
 from tinyar.models.pixelrnn import Previous
+from tinyar.models.stages import Halving, SkipUnits, Units
 
 
 def layer_cases(rng):
@@ -92,4 +93,8 @@ def normalised_cases(rng):
         Case("GatedResNet", unit(conv, 3, **norm), (2, 4, 5, 3)),
         Case("GatedResNet, skip, dropout", unit(conv, 3, 2, dropout=0.3, **norm), [(2, 4, 5, 3), (2, 4, 5, 2)]),
         Case("GatedResNet of pixels, ELU", unit(layers.Linear, 4, activation=layers.ELU, rng=rng), (2, 4, 5, 4)),
+        Case("Units", Units(unit(conv, 3, **norm), unit(conv, 3, 3, **norm), 0), [(2, 4, 5, 3)] * 2),
+        Case("SkipUnits", SkipUnits(unit(conv, 3, 3, **norm), unit(conv, 3, 6, **norm), 0), [(2, 3, 4, 3)] * 4),
+        Case("Halving", Halving(*(layers.HalvingConv2d(3, 4, (-1, 0), (-1, 0), **norm) for _ in range(2)), 0),
+             [(2, 5, 4, 3)] * 2),
     ]

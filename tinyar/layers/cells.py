@@ -5,10 +5,11 @@ from tinyar.conditions import Conditional
 
 
 class CellConditional(Conditional):
-    """Conditional on a map of a coarser grid, each pixel of which is a cell of `cell` x `cell` pixels of the condition.
+    """Conditional for a coarser grid. One of its pixels covers a cell of `cell` x `cell` pixels of the condition.
 
-    forward     y[r, c] = x[r, c] + (mean of the condition over cell (r, c)) v        cells at the edge may be smaller
-    backward    as in Conditional; each pixel of a cell gets the cell's gradient, divided by the number of its pixels
+    forward     m = means of the condition over the cells,  y = x + m v          cells at the edge may be smaller
+    backward    dx = dy,  dv = sum of m^T dy,  dm = dy v^T, as in Conditional
+                d condition = dm / (number of pixels of the cell), the same at each of them
 
     A condition that is the same everywhere, such as a class, has no cells: this is Conditional then.
     """

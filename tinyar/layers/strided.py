@@ -106,7 +106,7 @@ class ConvTranspose2d(Weighted):
         self.add_param("b", np.zeros(out_channels))
 
     def __call__(self, x):
-        return self.prepared(self.image(x, self.kernel()), self.uncut(x) if self.preparing == "official" else None)
+        return self.prepared(self.image(x, self.kernel()), self.whole_image(x) if self.moments == "official" else None)
 
     def image(self, x, w):
         """y, as in the formula."""
@@ -117,7 +117,7 @@ class ConvTranspose2d(Weighted):
                              f"{self.windows.kernel}, stride {self.windows.stride}, padding {self.windows.padding}")
         return self.windows.image(x, w, size) + self.params["b"]
 
-    def uncut(self, x):
+    def whole_image(self, x):
         """The image of n s + k - 1 rows and columns of which the code of PixelCNN++ takes the moments; its border is 0.
 
         Without bias.

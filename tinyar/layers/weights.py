@@ -36,12 +36,12 @@ class Weighted(Layer):
 
     output_axis   which axis of the kernel is that of the output channels
     first_scale   the standard deviation with which outputs begin
-    preparing     how the layer takes its moments, inside the context `preparing`; None outside
+    moments       how the layer takes its moments, "cut" or "official", inside the context `preparing`; None outside
     """
 
     output_axis = -1
     made = dmade = None  # the kernel and its gradient, inside `kernels_made_once`
-    preparing = None
+    moments = None
     first_scale = 1.0
 
     def add_kernel(self, w, weight_norm):
@@ -94,7 +94,7 @@ class Weighted(Layer):
 
         moments_of, if given, is the array that mean and variance are taken of, in place of y.
         """
-        if not self.preparing:
+        if not self.moments:
             return y
         t = (y if moments_of is None else moments_of).reshape(-1, y.shape[-1])
         mean, variance = t.mean(axis=0, dtype=xp.float64), t.var(axis=0, dtype=xp.float64)
@@ -108,7 +108,7 @@ class Weighted(Layer):
 
     def replica(self):
         twin = super().replica()
-        twin.made = twin.dmade = twin.preparing = None
+        twin.made = twin.dmade = twin.moments = None
         return twin
 
     def start(self, batch, height, width):
@@ -152,7 +152,7 @@ def preparing(network, official=False):
     before = [{name: layer.params[name].copy() for name in "gb" if name in layer.params} for layer in layers]
     try:
         for layer in layers:
-            layer.preparing = "official" if official else "cut"
+            layer.moments = "official" if official else "cut"
             layer.params["g"][...] = 1
             if "b" in layer.params:
                 layer.params["b"][...] = 0
@@ -164,4 +164,4 @@ def preparing(network, official=False):
         raise
     finally:
         for layer in layers:
-            layer.preparing = None
+            layer.moments = None

@@ -8,9 +8,8 @@
 The network is in `tinyar.models.pyramid`, its units in `tinyar.layers.GatedResNet`, its outputs in
 `tinyar.likelihoods.LogisticMixture`.
 
-What an output sees is what its stages reach on their grids: a long way at places of the coarse grids, less elsewhere.
-In odd rows, off the coarse grids, it is what the stages of the finest grid see alone: with R units a level, columns
-c - (4 R + 2) to c - 1 of the own row.
+An output at a place of the coarse grids sees far. An output in an odd row sees what the finest grid alone reaches: with
+R units a level, columns c - (4 R + 2) to c - 1 of its own row, and of the row above nothing beyond column c + 4 R + 2.
 
 Source: Salimans, Karpathy, Chen, Kingma 2017, "PixelCNN++", arXiv 1701.05517, and the code published with it.
 """
@@ -66,11 +65,15 @@ class PixelCNNpp(AutoregressiveModel):
         if likelihood not in ("mixture", "softmax") or (one_hot and likelihood != "softmax"):
             raise ValueError("PixelCNNpp: likelihood is 'mixture' or 'softmax' (for codes 'softmax'), "
                              f"got {likelihood!r}")
+        if not isinstance(weight_norm, bool):
+            raise ValueError(f"PixelCNNpp: weight_norm is True or False, got {weight_norm!r}")
+        if likelihood == "softmax":
+            LogisticMixture(256, 1, components, mode)  # refuses what isn't used here, but stands among the options
         meaning = (LogisticMixture(levels, image_channels, components, mode) if likelihood == "mixture"
                    else softmax_over(levels, one_hot))
         super().__init__(meaning, image_channels, False, one_hot, classes, map_channels)
         check_count(self, "units", units, least=1)
-        self.weight_norm = bool(weight_norm)
+        self.weight_norm = weight_norm
         self.state["prepared"] = xp.zeros(1, dtype=xp.float32)  # a state, so that a resumed run doesn't prepare again
         rng = np.random.default_rng(seed)
         self.net = Chain(self.pyramid(channels, units, dropout, rng), ELU(),
@@ -116,8 +119,8 @@ class PixelCNNpp(AutoregressiveModel):
     def prepare(self, images, official=False):
         """With weight normalization, start lengths and biases by 16 images, spread evenly over `images`; only once.
 
-        No condition is told, since its matrices start at 0. official: see preparing. Raises ValueError for no
-        images.
+        No condition is told, since its matrices start at 0. official: see tinyar.layers.weights.preparing. Raises
+        ValueError for no images.
         """
         if not self.weight_norm or self.state["prepared"][0]:
             return

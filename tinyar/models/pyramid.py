@@ -88,7 +88,7 @@ class Pyramid(RowThenPixel):
                 u = stage.step_row(u, row >> stage.level, *skip)
 
     def step_pixel(self, x, at):
-        """ul at a pixel in the same way: what depends on x itself comes later, so x isn't needed."""
+        """ul at a pixel in the same way. It doesn't depend on x, the pixel itself."""
         row, col = at
         pile = [self.first.step(self.row[:, col - 1], at)]
         for stage in self.up:

@@ -55,7 +55,12 @@ class First(Layer):
 
 
 class Units(Layer):
-    """A gated residual unit in each stream, that of ul told the new u: u' = U(u), ul' = UL(ul, u')."""
+    """A gated residual unit in each stream, U and UL. That of ul is told the new u.
+
+    forward     u' = U(u),  ul' = UL(ul, u')                          all (batch, height, width, channels)
+    backward    (dul, du_told) = UL's backward of dul'
+                du = U's backward of du' + du_told
+    """
 
     def __init__(self, unit_u, unit_ul, level):
         super().__init__()
@@ -69,9 +74,11 @@ class Units(Layer):
         u = self.unit_u.forward(u)
         return u, self.unit_ul.forward(ul, u)
 
-    def backward(self, du, dul):
+    def backward(self, du, dul, need_dx=True):
+        # ul' = UL(ul, u'),  u' = U(u)
         dul, du_told = self.unit_ul.backward(dul)
-        return self.unit_u.backward(du + du_told), dul
+        du = self.unit_u.backward(du + du_told, need_dx)
+        return du, dul if need_dx else None
 
     def step_row(self, u, row):
         self.u_row = self.unit_u.step_row(u, row)
@@ -82,9 +89,13 @@ class Units(Layer):
 
 
 class SkipUnits(Layer):
-    """The same with skips, u_s and ul_s from the other side of the network: u' = U(u, u_s), ul' = UL(ul, [u', ul_s]).
+    """The same with skips, u_s and ul_s, from the other side of the network.
 
-    backward returns (du, dul, du_s, dul_s). du' may be None, where nobody reads u'.
+    forward     u' = U(u, u_s),  ul' = UL(ul, [u', ul_s])             [ , ] side by side, twice the channels
+    backward    (dul, [du_told, dul_s]) = UL's backward of dul'
+                (du, du_s) = U's backward of du' + du_told            du' is None where nobody reads u'
+
+    backward returns (du, dul, du_s, dul_s).
     """
 
     def __init__(self, unit_u, unit_ul, level):
@@ -99,12 +110,13 @@ class SkipUnits(Layer):
         u = self.unit_u.forward(u, u_skip)
         return u, self.unit_ul.forward(ul, xp.concatenate([u, ul_skip], axis=-1))
 
-    def backward(self, du, dul):
+    def backward(self, du, dul, need_dx=True):
         channels = dul.shape[-1]
-        dul, dtold = self.unit_ul.backward(dul)  # dtold: of [u', ul_s]
+        # ul' = UL(ul, [u', ul_s]),  u' = U(u, u_s)
+        dul, dtold = self.unit_ul.backward(dul)
         du_told = dtold[..., :channels]
-        du, du_skip = self.unit_u.backward(du_told if du is None else du + du_told)
-        return du, dul, du_skip, dtold[..., channels:]
+        du, du_skip = self.unit_u.backward(du_told if du is None else du + du_told, need_dx)
+        return (du, dul, du_skip, dtold[..., channels:]) if need_dx else (None,) * 4
 
     def step_row(self, u, row, u_skip):
         self.u_row = self.unit_u.step_row(u, row, u_skip)
@@ -115,7 +127,11 @@ class SkipUnits(Layer):
 
 
 class Halving(Layer):
-    """Both streams on a grid half as fine: two HalvingConv2d. `level` is that of the finer grid, which it reads."""
+    """Both streams on a grid half as fine: u' = H_u(u), ul' = H_ul(ul), two HalvingConv2d, each with its own backward.
+
+    (batch, height, width, channels) -> (batch, ceil(height / 2), ceil(width / 2), channels). `level` is that of the
+    finer grid, which it reads.
+    """
 
     def __init__(self, halve_u, halve_ul, level):
         super().__init__()
@@ -127,8 +143,8 @@ class Halving(Layer):
     def forward(self, u, ul):
         return self.halve_u.forward(u), self.halve_ul.forward(ul)
 
-    def backward(self, du, dul):
-        return self.halve_u.backward(du), self.halve_ul.backward(dul)
+    def backward(self, du, dul, need_dx=True):
+        return self.halve_u.backward(du, need_dx), self.halve_ul.backward(dul, need_dx)
 
     def step_row(self, u, row):
         """u on the coarse grid; None at odd rows, which are only remembered."""
@@ -143,7 +159,10 @@ class Halving(Layer):
 
 
 class Doubling(Layer):
-    """Both streams on a grid twice as fine, whose size is that of the waiting skip: two ConvTranspose2d, cut.
+    """Both streams on a grid twice as fine, whose size is that of the waiting skip: two ConvTranspose2d D_u and D_ul.
+
+    forward     u' = the first height rows and width columns of D_u(u);  ul' likewise
+    backward    du = D_u's backward of du' with zeros where something was cut off;  dul likewise
 
     A row of u makes rows 2 i and 2 i + 1, a pixel of ul the 2x2 pixels from (2 i, 2 j) on, so nothing comes from below.
     (The gradient of a halving would make rows 2 i - 1 and 2 i, and tell a row of what comes after it.) `level` is that
@@ -160,8 +179,8 @@ class Doubling(Layer):
     def forward(self, u, ul, size):
         return cut(self.double_u.forward(u), size), cut(self.double_ul.forward(ul), size)
 
-    def backward(self, du, dul):
-        return self.double_u.backward(uncut(du)), self.double_ul.backward(uncut(dul))
+    def backward(self, du, dul, need_dx=True):
+        return self.double_u.backward(filled(du), need_dx), self.double_ul.backward(filled(dul), need_dx)
 
     def start(self, batch, height, width):
         """Of the finer grid. Two rows of each stream wait, those that the latest coarse row makes."""
@@ -189,7 +208,7 @@ def cut(x, size):
     return x[:, :size[0], :size[1]]
 
 
-def uncut(dx):
+def filled(dx):
     """The gradient of cut, for an even height and width: zero rows and columns where something was cut off."""
     height, width = dx.shape[1:3]
     if height % 2 == 0 and width % 2 == 0:

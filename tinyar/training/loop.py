@@ -55,14 +55,15 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
 def check_and_show(run, loss, inputs, condition, images_in_epoch, bar):
     """Now and then, fetch the loss and show it; clip the gradients. Raises NonFiniteError if either isn't finite."""
     progress, model, number = run.progress, run.model, run.progress.updates + 1
+    noise = run.options["seed"], number
     if number % FETCH_EVERY == 0 or number % run.save_every == 0 or progress.images == images_in_epoch:
         progress.loss = float(progress.loss)
         if not math.isfinite(progress.loss):
             raise NonFiniteError(f"the loss isn't finite any more at update {number} (epoch {progress.epoch}): "
-                                 f"{first_non_finite(model, inputs, condition)}; {ADVICE}")
+                                 f"{first_non_finite(model, inputs, condition, noise)}; {ADVICE}")
         figure = f"{model.figure(progress.loss / progress.images):.4f} {model.unit}"
         bar.set_postfix_str(", ".join(filter(None, (figure, model.note(float(loss))))), refresh=False)
     clip = run.options["clip"]
     if clip is not None and not math.isfinite(clip_global_norm(model, clip)):
         raise NonFiniteError(f"the gradients aren't finite at update {number} (epoch {progress.epoch}): "
-                             f"{first_non_finite(model, inputs, condition)}; {ADVICE}")
+                             f"{first_non_finite(model, inputs, condition, noise)}; {ADVICE}")

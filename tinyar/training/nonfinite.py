@@ -7,9 +7,9 @@ from tinyar.layers.dropout import noise_told
 from tinyar.model import spoilt_array
 
 
-def first_non_finite(model, images, condition=None):
+def first_non_finite(model, images, condition=None, noise=(0, 0)):
     """Say where infinities or NaNs begin: the first parameter that has them, or else the first layer
-    whose output has them.
+    whose output has them. noise: (seed, update), as in the update that failed.
     """
     name = spoilt_array(model)
     if name:
@@ -27,6 +27,6 @@ def first_non_finite(model, images, condition=None):
     for path, layer in twin.layers():
         if not list(layer.children()):
             layer.forward = watched(f"{path} ({type(layer).__name__})", layer.forward)
-    with noise_told(twin, 0, 0, 0):
+    with noise_told(twin, *noise):
         twin.forward(*(to_device(array) for array in (images, condition) if array is not None))
     return f"first in the output of layer {found[0]}" if found else "first in the loss itself"

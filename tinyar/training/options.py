@@ -66,6 +66,9 @@ def name_of(optimizer):
     if isinstance(optimizer, functools.partial):
         fixed = ", ".join(f"{option}={value!r}" for option, value in sorted(optimizer.keywords.items()))
         return f"{name_of(optimizer.func)}({fixed})"
+    if not isinstance(optimizer, type):
+        raise ValueError(f"optimizer: expected a class, such as tinyar.optim.Adam, or a functools.partial of one, "
+                         f"got {optimizer!r:.100}")
     return optimizer.__name__
 
 

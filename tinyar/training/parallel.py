@@ -117,7 +117,7 @@ class Workers:
 
 def micro_batch_size(model, images, threads):
     """How many images at a time: two feature maps of the widest layer should fit into a core's cache,
-    and no thread be idle.
+    and no thread be idle. With a HalvingConv2d they have at least LEAST_PIXELS, even if a thread stays idle.
 
     A GPU has other limits: as many as its memory holds, a training batch in one piece.
     """
