@@ -42,7 +42,8 @@ LABELS = "", " ", "abc", "10", "-2", "nan", "1e3", "0x1", "1.5", LONG
 
 # What a script is started with, so that only the option in question is wrong.
 DIGITS = ["--data", "digits"]
-BASE = {"draw.py": ["gated"], "pixel_levels.py": ["gated"], "receptive_field.py": [], **{f"benchmarks/{name}.py": [] for name in (
+BASE = {"draw.py": ["gated"], "pixel_levels.py": ["gated"], "receptive_field.py": [],
+        **{f"benchmarks/{name}.py": [] for name in (
     "layers", "sampling", "training_step")}}
 NEEDED = {("draw.py", "known_rows"): ["--complete"], ("draw.py", "images"): ["--complete"],
           ("draw.py", "completions"): ["--complete"], ("draw.py", "data_dir"): ["--complete"],

@@ -117,8 +117,8 @@ class PlusPlus(nn.Module):
     def __init__(self, net):
         super().__init__()
         pyramid, _, output = net.links
-        first = pyramid.first
-        self.rows, self.above, self.left = (Convolution(layer) for layer in (first.rows, first.above, first.left))
+        first, beside = pyramid.first, pyramid.first.above_and_left
+        self.rows, self.above, self.left = (Convolution(layer) for layer in (first.rows, beside.above, beside.left))
         self.up = nn.ModuleList(map(stage_of, pyramid.up))
         self.down = nn.ModuleList(map(stage_of, pyramid.down))
         self.output = Convolution(output)

@@ -4,6 +4,7 @@ from tinyar import layers
 from tinyar.gradcheck.case import Case
 from tinyar.models.gated_pixelcnn import PlainFirst
 from tinyar.models.pixelrnn import Previous
+from tinyar.models.snail import SnailBlock
 from tinyar.models.stages import Halving, SkipUnits, Units
 
 
@@ -70,6 +71,36 @@ def combined_cases(rng):
              [(2, 5, 6, 4), (2, 5, 6, 4)]),
         Case("GatedBlock, 3 colours", block(6, 6, 3, colors=3, rng=rng), [(2, 4, 5, 6), (2, 4, 5, 6)]),
         Case("PlainFirst", PlainFirst(2, 4, 3, rng=rng), [(2, 5, 6, 2), (2, 5, 6, 2)]),
+    ]
+
+
+def attention_cases(rng):
+    """Attention in one piece and in chunks, and the block of PixelSNAIL around it."""
+    attention, norm = layers.CausalAttention, dict(rng=rng, weight_norm=True)
+
+    def linear(inputs, outputs):
+        return layers.Linear(inputs, outputs, **norm)
+
+    def unit(conv, *channels):
+        return layers.GatedResNet(conv, *channels, activation=layers.ELU, **norm)
+
+    def block(units):
+        """Of 3 features on images of 2 channels; keys of 4 numbers, values of 2."""
+        key_value, query = (layers.Chain(unit(linear, i), linear(i, o)) for i, o in ((7, 6), (5, 4)))
+        return SnailBlock(units, key_value, query, attention(4, 2, heads=2, chunk=5), unit(linear, 3, 2))
+
+    def conv(inputs, outputs):
+        return layers.ShiftedConv2d(inputs, outputs, (-1, 0), (-1, 0), **norm)
+
+    return [
+        Case("CausalAttention", attention(4, 6), [(2, 3, 5, n) for n in (4, 4, 6)]),
+        Case("CausalAttention, chunks of 4, 2 heads", attention(4, 6, 2, 4), [(2, 5, 3, n) for n in (4, 4, 6)]),
+        Case("CausalAttention, one pixel", attention(4, 6, 2), [(2, 1, 1, n) for n in (4, 4, 6)]),
+        Case("AboveAndLeft", layers.AboveAndLeft(layers.ShiftedConv2d(3, 4, (0,), (-1, 0, 1), **norm),
+                                                 layers.ShiftedConv2d(3, 4, (-1, 0), (0,), **norm)), (2, 4, 5, 3),
+             causal=False),
+        Case("SnailBlock", block([unit(conv, 3)]), [(2, 4, 3, 3), (2, 4, 3, 2)]),
+        Case("SnailBlock without convolutions", block([]), [(2, 3, 4, 3), (2, 3, 4, 2)]),
     ]
 
 

@@ -35,16 +35,24 @@ def model_cases():
 
 
 def plusplus_cases():
-    """PixelCNN++ on images whose sides are no multiples of 4; with units as they are after some training.
+    """PixelCNN++, on images whose sides are no multiples of 4, and PixelSNAIL; with units as they are after training.
 
     A new unit adds a tenth of what it adds here, and its gradients would drown in rounding.
     """
     model, small = models.PixelCNNpp, dict(levels=5, channels=2, components=2)
+    snail, tiny = models.PixelSNAIL, dict(channels=3, blocks=2, units=1, key_channels=4, value_channels=2, chunk=7)
     found = [
         Case("PixelCNNpp, dropout", model(dropout=0.3, **small), (2, 5, 6, 1), 5, entries=4),
         Case("PixelCNNpp on codes, by class and map", model(likelihood="softmax", one_hot=True, weight_norm=False,
                                                             classes=2, map_channels=3, **small),
              (2, 4, 5, 5), None, (2, 4, 5, 5), entries=4),
+        Case("PixelSNAIL, dropout, 2 heads", snail(5, components=2, heads=2, dropout=0.3, **tiny), (2, 5, 6, 1), 5,
+             entries=8),
+        Case("PixelSNAIL, colour", snail(5, image_channels=3, components=2, weight_norm=False, **tiny), (2, 4, 3, 3), 5,
+             entries=8),
+        Case("PixelSNAIL on codes, by class and map", snail(5, likelihood="softmax", one_hot=True, classes=2,
+                                                            map_channels=3, **tiny),
+             (2, 4, 5, 5), None, (2, 4, 5, 5), entries=8),
     ]
     for case in found:
         for _, layer in case.layer.layers():

@@ -1,6 +1,8 @@
 """The layers, one idea a file; each keeps the contract of tinyar.layer."""
 
 from tinyar.conditions import Conditional
+from tinyar.layers.above_left import AboveAndLeft
+from tinyar.layers.attention import CausalAttention
 from tinyar.layers.colors import ColorLinear, conv1x1  # noqa: F401  (a function, for readers' own layers)
 from tinyar.layers.cells import CellConditional
 from tinyar.layers.combine import Chain, Residual, Sum
@@ -20,7 +22,7 @@ from tinyar.layers.shape import Reshape
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 
-__all__ = ["CausalConv2d", "CellConditional", "Chain", "ColorLinear", "ConcatELU", "Conditional", "Conv2d",
-           "ConvTranspose2d", "DiagonalBiRecurrence", "DiagonalRecurrence", "Dropout", "ELU", "Gate", "GatedBlock",
-           "GatedResNet", "HalvingConv2d", "LayerNorm", "Linear", "MaskedConv2d", "ReLU", "Reshape", "Residual",
-           "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum", "VectorQuantizer"]
+__all__ = ["AboveAndLeft", "CausalAttention", "CausalConv2d", "CellConditional", "Chain", "ColorLinear", "ConcatELU",
+           "Conditional", "Conv2d", "ConvTranspose2d", "DiagonalBiRecurrence", "DiagonalRecurrence", "Dropout", "ELU",
+           "Gate", "GatedBlock", "GatedResNet", "HalvingConv2d", "LayerNorm", "Linear", "MaskedConv2d", "ReLU",
+           "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum", "VectorQuantizer"]

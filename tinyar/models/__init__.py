@@ -5,6 +5,7 @@ from tinyar.models.lstms import DiagonalBiLSTM, RowLSTM
 from tinyar.models.pixelcnn import PixelCNN
 from tinyar.models.pixelcnnpp import PixelCNNpp
 from tinyar.models.pixelrnn import PixelRNN
+from tinyar.models.pixelsnail import PixelSNAIL
 from tinyar.models.vqvae import VQVAE
 
-__all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelCNNpp", "PixelRNN", "RowLSTM", "VQVAE"]
+__all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelCNNpp", "PixelRNN", "PixelSNAIL", "RowLSTM", "VQVAE"]

@@ -9,49 +9,42 @@ stage remembers the row of u that it made, for the steps of ul that follow.
 
 from tinyar.backend import xp
 from tinyar.layer import Layer
-from tinyar.layers.shape import move_down, move_left, move_right, move_up
+from tinyar.layers.shape import move_down, move_up
 
 
 class First(Layer):
     """image -> (u, ul), neither of which sees its own pixel.
 
-    forward     u = move_down(K_u x)                            K_u 2x3: the two rows above
-                ul = move_down(K_above x) + move_right(K_left x)     1x3, the row above; 2x1, the column to the left
-    backward    dx = K_u^T move_up(du) + K_above^T move_up(dul) + K_left^T move_left(dul)
+    forward     u = move_down(K x),  ul = AboveAndLeft(x)             K 2x3: the two rows above
+    backward    dx = K^T move_up(du) + AboveAndLeft's backward of dul
 
     The zeros that come in behind a move stand after the bias: in the first row u is 0, not b.
     """
 
-    def __init__(self, rows, above, left):
+    def __init__(self, rows, above_and_left):
         super().__init__()
-        self.rows, self.above, self.left = rows, above, left
+        self.rows, self.above_and_left = rows, above_and_left
 
     def __call__(self, x):
-        return move_down(self.rows(x)), move_down(self.above(x)) + move_right(self.left(x))
+        return move_down(self.rows(x)), self.above_and_left(x)
 
     def forward(self, x):
-        return move_down(self.rows.forward(x)), move_down(self.above.forward(x)) + move_right(self.left.forward(x))
+        return move_down(self.rows.forward(x)), self.above_and_left.forward(x)
 
     def backward(self, du, dul, need_dx=True):
-        above = move_up(dul)
-        parts = [self.rows.backward(move_up(du), need_dx), self.above.backward(above, need_dx),
-                 self.left.backward(move_left(dul), need_dx)]
-        return sum(parts) if need_dx else None
+        dx_u, dx_ul = self.rows.backward(move_up(du), need_dx), self.above_and_left.backward(dul, need_dx)
+        return dx_u + dx_ul if need_dx else None
 
     def step_row(self, row_above, row):
         """u of a row, from the pixels of the row above it."""
+        self.above_and_left.begin_row(row_above, row)
         if row == 0:
-            u = xp.zeros((*row_above.shape[:2], self.rows.out_channels), dtype=self.dtype)
-            self.from_above = xp.zeros_like(u)
-            return u
-        self.from_above = self.above.step_row(row_above, row - 1)
+            return xp.zeros((*row_above.shape[:2], self.rows.out_channels), dtype=self.dtype)
         return self.rows.step_row(row_above, row - 1)
 
     def step(self, pixel_to_the_left, at):
         """ul at a pixel, from the pixel before it in its row."""
-        row, col = at
-        ul = self.from_above[:, col]
-        return ul + self.left.step(pixel_to_the_left, (row, col - 1)) if col else ul
+        return self.above_and_left.step(pixel_to_the_left, at)
 
 
 class Units(Layer):

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device
+from tinyar.layers.attention import CausalAttention
 from tinyar.layers.dropout import noise_told
 from tinyar.layers.halving import HalvingConv2d
 from tinyar.layers.recurrent import Recurrence
@@ -119,16 +120,20 @@ def micro_batch_size(model, images, threads):
     """How many images at a time: two feature maps of the widest layer should fit into a core's cache,
     and no thread be idle. With a HalvingConv2d they have at least LEAST_PIXELS, even if a thread stays idle.
 
-    A GPU has other limits: as many as its memory holds, a training batch in one piece.
+    The scores of an attention's chunk count as a map. A GPU has other limits: as many as its memory holds, a training
+    batch in one piece.
     """
+    pixels = images.shape[1] * images.shape[2]
     widest = max((param.shape[-1] for _, param, _ in model.parameters() if param.ndim), default=1)
-    map_bytes = images.shape[1] * images.shape[2] * widest * 4
+    scores = max((layer.scores_of_an_image(pixels) for _, layer in model.layers()
+                  if isinstance(layer, CausalAttention)), default=0)
+    map_bytes = 4 * max(pixels * widest, scores)
     most = GPU_BYTES // map_bytes if on_gpu else CACHE_BYTES // (2 * map_bytes)
     least = max((LEAST_IMAGES[kind] for _, layer in model.layers() for kind in LEAST_IMAGES if isinstance(layer, kind)),
                 default=2)
     size = min(-(-len(images) // threads), max(least, most))
     if not on_gpu and any(isinstance(layer, HalvingConv2d) for _, layer in model.layers()):
-        size = max(size, min(len(images), -(-LEAST_PIXELS // (images.shape[1] * images.shape[2]))))
+        size = max(size, min(len(images), -(-LEAST_PIXELS // pixels)))
     return size
 
 

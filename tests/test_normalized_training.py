@@ -1,4 +1,4 @@
-"""PixelCNN++ in training: dropout over threads, a run broken off, averages from after the start by data."""
+"""PixelCNN++ and PixelSNAIL in training: dropout over threads, a run broken off, averages from after the start by data."""
 
 import functools
 
@@ -7,13 +7,18 @@ import pytest
 
 from tinyar import data, training
 from tinyar.backend import on_gpu, to_host, xp
-from tinyar.models import PixelCNNpp
+from tinyar.models import PixelCNNpp, PixelSNAIL
 from tinyar.optim import Adam
 from tinyar.training import checkpoint
 from tinyar.training.parallel import Workers
 
 IMAGES = data.load("digits").train.images[:40]
-SMALL = dict(levels=17, channels=4, components=2, dropout=0.5)
+KINDS = {PixelCNNpp: {}, PixelSNAIL: dict(blocks=2, units=1, key_channels=4, value_channels=2, heads=2, chunk=15)}
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def small(kind, **options):
+    return kind(**{**dict(levels=17, channels=4, components=2, dropout=0.5), **KINDS[kind], **options})
 
 
 def weights(model):
@@ -25,9 +30,10 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@kinds
 @pytest.mark.skipif(on_gpu, reason="on a GPU a batch is computed in one piece")
-def test_threads_and_cuts_change_no_gradient():
-    model, grads = PixelCNNpp(**SMALL).astype(xp.float64), []
+def test_threads_and_cuts_change_no_gradient(kind):
+    model, grads = small(kind).astype(xp.float64), []
     model.prepare(IMAGES)
     for threads, at_once in ((1, 40), (2, 3), (3, 7)):
         with pytest.MonkeyPatch.context() as patch, Workers(model, threads) as workers:
@@ -39,11 +45,12 @@ def test_threads_and_cuts_change_no_gradient():
             np.testing.assert_allclose(other, one, atol=1e-12 * (1 + np.abs(one).max()))
 
 
-def test_a_run_that_was_killed_ends_like_the_unbroken_one(tmp_path):
+@kinds
+def test_a_run_that_was_killed_ends_like_the_unbroken_one(kind, tmp_path):
     """Killed in the middle of its second epoch, at an update after one that was saved."""
     options = dict(epochs=3, batch_size=8, threads=2, seed=3, save_every=2,
                    optimizer=functools.partial(Adam, betas=(0.95, 0.9995), eps=0, eps_root=1e-12))
-    unbroken, gradient, calls = PixelCNNpp(**SMALL), Workers.gradient, []
+    unbroken, gradient, calls = small(kind), Workers.gradient, []
     training.fit(unbroken, IMAGES, **options)
 
     def killed(self, *args, **noise):
@@ -54,16 +61,17 @@ def test_a_run_that_was_killed_ends_like_the_unbroken_one(tmp_path):
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(Workers, "gradient", killed)
-        training.fit(PixelCNNpp(**SMALL), IMAGES, out=tmp_path, **options)
-    resumed = PixelCNNpp(**SMALL)
+        training.fit(small(kind), IMAGES, out=tmp_path, **options)
+    resumed = small(kind)
     training.fit(resumed, IMAGES, out=tmp_path, resume=True, **options)
     assert_same(resumed, unbroken)
     with pytest.raises(checkpoint.CheckpointError, match="optimizer"):
-        training.fit(PixelCNNpp(**SMALL), IMAGES, out=tmp_path, resume=True, **{**options, "optimizer": Adam})
+        training.fit(small(kind), IMAGES, out=tmp_path, resume=True, **{**options, "optimizer": Adam})
 
 
-def test_averages_start_after_prepare_and_a_second_fit_does_not_prepare_again():
-    model, prepared = PixelCNNpp(**SMALL), PixelCNNpp(**SMALL)
+@kinds
+def test_averages_start_after_prepare_and_a_second_fit_does_not_prepare_again(kind):
+    model, prepared = small(kind), small(kind)
     prepared.prepare(IMAGES)
     training.fit(model, IMAGES, epochs=1, batch_size=40, lr=0, average=0.5)  # one update, which moves nothing
     assert_same(model, prepared)
@@ -71,18 +79,20 @@ def test_averages_start_after_prepare_and_a_second_fit_does_not_prepare_again():
     assert_same(model, prepared)
 
 
-def test_a_checkpoint_keeps_options_and_start(tmp_path):
-    model = PixelCNNpp(**SMALL, classes=3)
+@kinds
+def test_a_checkpoint_keeps_options_and_start(kind, tmp_path):
+    model = small(kind, classes=3)
     model.prepare(IMAGES)
     checkpoint.save(tmp_path / "model.npz", model)
     loaded, _ = checkpoint.load(tmp_path / "model.npz")
-    assert type(loaded) is PixelCNNpp and loaded.config == model.config
+    assert type(loaded) is kind and loaded.config == model.config
     assert_same(loaded, model)
     assert loaded.state["prepared"][0] == 1
 
 
+@kinds
 @pytest.mark.parametrize("likelihood", ["mixture", "softmax"])
-def test_a_few_images_are_learned_by_heart(likelihood):
-    model = PixelCNNpp(levels=17, channels=16, likelihood=likelihood)
+def test_a_few_images_are_learned_by_heart(kind, likelihood):
+    model = small(kind, channels=16, components=5, likelihood=likelihood, dropout=0)
     history = training.fit(model, IMAGES[:8], epochs=150, batch_size=8, lr=3e-3, average=None)
     assert history.rows[-1]["train"] < 0.6 * history.rows[2]["train"]
