@@ -4,11 +4,12 @@
     python examples/compare_models.py --data mnist --levels 2 --minutes 10 --parameters 100000
     python examples/compare_models.py --out runs/models-digits           go on where it was broken off
 
-Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN and Gated PixelCNN, each as wide as lets it have about the same
-number of parameters, each trained for the same time: whole epochs until it is over. All learn by Adam at the same
-rate, constant after 100 updates, and their averaged weights are measured, so that a longer training would only go on
-from here. Writes to runs/models-<data>/: a folder for each model, curves.png (held-out bits/dim against seconds),
-samples.png (a row of drawings of each), table.csv.
+Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN, Gated PixelCNN, PixelCNN++ and PixelSNAIL, each as wide as lets it
+have about the same number of parameters, each trained for the same time: whole epochs until it is over. All learn by
+Adam at the same rate, constant after 100 updates, and their averaged weights are measured, so that a longer training
+would only go on from here. The last two have a mixture of logistics, the others a softmax. Writes to
+runs/models-<data>/: a folder for each model, curves.png (held-out bits/dim against seconds), samples.png (a row of
+drawings of each), table.csv.
 """
 
 import endings  # first, so that Ctrl-C ends the imports too in one line
@@ -31,6 +32,9 @@ MODELS = {  # how wide, and the options that follow from it
     "PixelCNN": (models.PixelCNN, lambda width: dict(channels=2 * width, blocks=5, kernel_size=5, head=(2 * width,))),
     "Gated PixelCNN": (models.GatedPixelCNN, lambda width: dict(
         channels=width, first_kernel=5, dilations=(1, 2, 1, 2, 1), head=(2 * width,))),
+    "PixelCNN++": (models.PixelCNNpp, lambda width: dict(channels=width)),
+    "PixelSNAIL": (models.PixelSNAIL, lambda width: dict(channels=2 * width, blocks=2, key_channels=8,
+                                                         value_channels=width)),
 }
 
 

@@ -37,10 +37,10 @@ def parse_arguments():
     return args
 
 
-def load_runs(args):
+def load_runs(names):
     """(title, model, about) of each run. Raises ValueError for models of other images than the first one's."""
     runs = []
-    for name in args.runs:
+    for name in names:
         file = pathlib.Path(name)
         file = file / "model.npz" if file.is_dir() else file
         if not file.exists():
@@ -52,7 +52,7 @@ def load_runs(args):
         about = checked_about(file, state)
         if runs and (model.levels, model.image_channels) != (runs[0][1].levels, runs[0][1].image_channels):
             raise ValueError(f"{file}: expected {runs[0][1].levels} levels and {runs[0][1].image_channels} channels, "
-                             f"as in {args.runs[0]}, got {model.levels} and {model.image_channels}")
+                             f"as in {names[0]}, got {model.levels} and {model.image_channels}")
         runs.append((f"{type(model.likelihood).__name__} of {file.parent.name}", model, about))
     return runs
 
@@ -65,29 +65,33 @@ def tables_of(model, images, labels):
     return backend.to_host(model.likelihood.table(model(images, *given), images, 0))
 
 
+def least_certain(tables):
+    """(row, col) of the pixel of each image whose table has the largest entropy."""
+    entropy = -(tables * np.log(tables + 1e-30)).sum(axis=-1)  # (images, height, width)
+    return [np.unravel_index(one.argmax(), one.shape) for one in entropy]
+
+
 def main():
     args = parse_arguments()
-    runs = load_runs(args)
+    runs = load_runs(args.runs)
     dataset = load_again(runs[0][2], args.data_dir)
     print(f"data:  {dataset.description}")
     images, labels = dataset.test.images[:args.pixels], dataset.test.labels
     every = [tables_of(model, images, labels if labels is None else labels[:args.pixels]) for _, model, _ in runs]
-    uncertain = -(every[0] * np.log(every[0] + 1e-30)).sum(axis=-1)  # entropy, (images, height, width)
     rows = []
-    for i, image in enumerate(images):
-        at = np.unravel_index(uncertain[i].argmax(), image.shape[:2])
+    for i, (image, at) in enumerate(zip(images, least_certain(every[0]))):
         counts = np.bincount(dataset.train.images[:, at[0], at[1], 0], minlength=dataset.levels)
         tables = [counts / counts.sum(), *(tables[i][at] for tables in every)]
         rows.append((image / (dataset.levels - 1), at, int(image[at][0]), tables))
-    file = pathlib.Path(args.out) if args.out else beside(args.runs[0])
+    file = pathlib.Path(args.out) if args.out else beside(args.runs[0], "levels.png")
     save_level_tables(file, rows, ["training images", *(title for title, _, _ in runs)])
     print(f"wrote: {file}")
 
 
-def beside(run):
-    """levels.png in the folder of a run, or of its checkpoint."""
+def beside(run, name):
+    """A file of this name in the folder of a run, or of its checkpoint."""
     run = pathlib.Path(run)
-    return (run if run.is_dir() else run.parent) / "levels.png"
+    return (run if run.is_dir() else run.parent) / name
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ layer alone has another half-width m1, the rule is b > m a + m1 - m.)
 Gated PixelCNN has a stream of features for the rows above, which looks left and right alike, and one for the own row:
 with enough depth it sees every earlier pixel. Recurrent networks see without end from their first layer on: the Row
 LSTM all rows above, but with the blind spot of PixelCNN; the Diagonal BiLSTM every earlier pixel but the last one of
-the row above.
+the row above. PixelCNN++ sees far where its coarse grids have something to say, less far elsewhere. With attention, in
+PixelSNAIL, a single block sees every earlier pixel.
 
 What is seen is found without this rule: it is the gradient of one output by all pixels, as backward computes it, which
 is exactly 0 where no path leads. Untrained networks see the same pixels as trained ones, just with other weights.
@@ -106,7 +107,9 @@ def new_family(args):
         f"Gated PixelCNN, {args.blocks} blocks": models.GatedPixelCNN(
             channels=16, first_kernel=k, kernel_size=k, dilations=(1,) * args.blocks),
         "Row LSTM, 2 layers": models.RowLSTM(kernel_size=k, **lstm),
-        "Diagonal BiLSTM, 2 layers": models.DiagonalBiLSTM(**lstm)}
+        "Diagonal BiLSTM, 2 layers": models.DiagonalBiLSTM(**lstm),
+        "PixelCNN++, 1 unit a level": models.PixelCNNpp(channels=8),
+        "PixelSNAIL, 1 block": models.PixelSNAIL(channels=8, blocks=1, key_channels=4, value_channels=4)}
 
 
 def tell(title, network, field, blind, at):
@@ -115,7 +118,7 @@ def tell(title, network, field, blind, at):
     earlier = receptive_fields.earlier_pixels(size, size, at)
     print(f"{title}: {earlier.sum()} pixels come before row {at[0]}, column {at[1]}. Of these the output there")
     average = ""
-    if not isinstance(network, models.DiagonalBiLSTM):
+    if not isinstance(network, (models.DiagonalBiLSTM, models.PixelCNNpp)):
         average = f"; averaged over all outputs {100 * average_share(network, size):.1f} %"
     print(f"    sees               {share(seen, earlier)}{average}")
     if blind is not None:
@@ -137,7 +140,8 @@ def average_share(network, size):
 
     All outputs see the same offsets, as far as these lie within the image. So look once, from the bottom of an image so
     wide that all offsets fit, and count the offset (a rows up, b columns to a side) as often as it fits into the real
-    image. (Not for the Diagonal BiLSTM: what it misses is where the image ends.)
+    image. (Not for the Diagonal BiLSTM: what it misses is where the image ends. Nor for PixelCNN++: what it sees depends
+    on whether row and column are even.)
     """
     at = (size - 1, size - 1)
     seen = receptive_fields.receptive_field(network, size, 2 * size - 1, at) > 0
@@ -176,6 +180,8 @@ WHY_BLIND = {
     models.RowLSTM: lambda network: f"by the rule b > {rule(network)}",
     models.DiagonalBiLSTM: lambda network: "the last pixel of the row above, unless it is near",
     models.GatedPixelCNN: lambda network: "it has no blind spot",
+    models.PixelCNNpp: lambda network: "it has no blind spot",
+    models.PixelSNAIL: lambda network: "it has no blind spot",
     models.PixelRNN: lambda network: "it has no blind spot",
 }
 

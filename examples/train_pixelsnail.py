@@ -28,7 +28,7 @@ def parse_arguments():
     add = parser.add_argument
     add("--channels", type=up_to(MOST_CHANNELS), default=ByData(64, digits=32),
         help="features a pixel (64; 32 for digits)")
-    add("--blocks", type=up_to(100), default=ByData(3, digits=2), help="blocks, with attention in each (3; 2 for digits)")
+    add("--blocks", type=up_to(100), default=ByData(3, digits=2), help="each with attention (3; 2 for digits)")
     add("--units", type=up_to(100), default=2, help="residual units a block (2)")
     add("--heads", type=up_to(16), default=1, help="of attention; 1, 2, 4, 8 or 16 (1)")
     add("--likelihood", choices=("mixture", "softmax"), default="mixture", help="what a pixel's outputs mean (mixture)")

@@ -45,7 +45,7 @@ def parse_arguments():
     add("--output", default="mse", choices=["mse", "categorical"],
         help="what the decoder paints: levels, judged by squared error, or a softmax over them (mse)")
     add("--flat", action="store_true", help="one code an image, instead of a grid; no prior")
-    add("--prior", default="pixelcnn", choices=["pixelcnn", "gated", "pixelcnnpp"],
+    add("--prior", default="pixelcnn", choices=["pixelcnn", "gated", "pixelcnnpp", "pixelsnail"],
         help="network that learns the codes (pixelcnn)")
     add("--classes", action="store_true", help="tell the prior the class of each image")
     add("--prior-epochs", type=whole, default=8, help="how often the prior sees every training image (8)")
@@ -109,6 +109,8 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
         prior = models.GatedPixelCNN(args.codes, first="plain", first_kernel=3, dilations=(1, 2, 1, 2, 1), **common)
     elif args.prior == "pixelcnnpp":
         prior = models.PixelCNNpp(args.codes, likelihood="softmax", **common)
+    elif args.prior == "pixelsnail":
+        prior = models.PixelSNAIL(args.codes, likelihood="softmax", blocks=2, **common)
     else:  # deep enough to reach from end to end of 8x8, but for its blind spot
         prior = models.PixelCNN(args.codes, channels=64, blocks=5, kernel_size=3,
                                 first_kernel=max(3, min(7, 2 * max(grid) - 1)), **common)

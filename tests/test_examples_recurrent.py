@@ -49,11 +49,12 @@ def test_compare_models_at_equal_size_and_time(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()
     out, _ = run("compare_models.py", "--data", "digits", "--minutes", "0.001", "--images", "16",
-                 "--held-out", "8", "--parameters", "3000", folder=folder)
+                 "--held-out", "8", "--parameters", "10000", folder=folder)
     with open(folder / "runs" / "models-digits" / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["model"] for row in rows] == ["naive RNN", "Row LSTM", "Diagonal BiLSTM", "PixelCNN", "Gated PixelCNN"]
-    assert all(2000 < int(row["parameters"]) < 4500 for row in rows) and "samples.png" in out
+    assert [row["model"] for row in rows] == ["naive RNN", "Row LSTM", "Diagonal BiLSTM", "PixelCNN", "Gated PixelCNN",
+                                          "PixelCNN++", "PixelSNAIL"]
+    assert all(8000 < int(row["parameters"]) < 12500 for row in rows) and "samples.png" in out
     for name in ("curves.png", "samples.png"):
         assert matplotlib.image.imread(folder / "runs" / "models-digits" / name).std() > 0.01
 
@@ -62,5 +63,6 @@ def test_the_family_of_receptive_fields_is_drawn(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()
     out, _ = run("receptive_field.py", "--family", "--size", "12", "--blocks", "2", folder=folder)
-    assert "Diagonal BiLSTM, 2 layers" in out and "it sees 0" in out
+    assert "Diagonal BiLSTM, 2 layers" in out and out.count("it sees 0") == 6
+    assert "sees                112 (100.0 %)" in out.split("PixelSNAIL")[1]
     assert matplotlib.image.imread(folder / "runs" / "receptive_field" / "family.png").std() > 0.01

@@ -1,4 +1,4 @@
-"""PixelCNN++ and PixelSNAIL in training: dropout over threads, a run broken off, averages from after the start by data."""
+"""PixelCNN++ and PixelSNAIL in training: dropout over threads, a run broken off, averages after the start by data."""
 
 import functools
 

@@ -35,7 +35,9 @@ FILES_ON_STANDIN = {
     "test_autoregressive.py": "draws_equal and (Row or Diagonal or PixelRNN or maps)",
     "test_model.py": "autoencoder or ones_own or class", "test_mutants.py": "", "test_mixture.py": "",
     "test_dropout.py": "", "test_weights.py": "",
-    "test_pixelcnnpp.py": "networks or data or drawing or size0 or float32 or softmax or map",
+    "test_attention.py": "", "test_pixelcnnpp.py": "networks or data or drawing or map",
+    "test_pixelsnail.py": "networks or drawing or looks or 0-size0",
+    "test_normalized.py": "grey-size3 or float32 or none-mixture or prepare or softmax",
     "test_contract.py": "broken or right or wrong or told or named or keeps and not PixelCNN and not LSTM",
     "test_gradcheck.py": "not gradient and not table"}
 

@@ -155,7 +155,8 @@ def published_model(kind, config, **options):
     """The published configuration of a model by its short name, with some options changed."""
     from tinyar import models
     kinds = {"pixelcnn": models.PixelCNN, "gated": models.GatedPixelCNN, "naive": models.PixelRNN,
-             "row": models.RowLSTM, "diagonal": models.DiagonalBiLSTM, "pixelcnnpp": models.PixelCNNpp}
+             "row": models.RowLSTM, "diagonal": models.DiagonalBiLSTM, "pixelcnnpp": models.PixelCNNpp,
+             "pixelsnail": models.PixelSNAIL}
     return kinds[kind].published(config, **options)
 
 

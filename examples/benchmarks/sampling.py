@@ -5,6 +5,7 @@
     python examples/benchmarks/sampling.py --model gated    Gated PixelCNN of the Amsterdam tutorial, 256 levels,
                                                             images of given classes
     python examples/benchmarks/sampling.py --model pixelcnnpp         PixelCNN++, 575,166 parameters, 256 levels
+    python examples/benchmarks/sampling.py --model pixelsnail         PixelSNAIL, 438,845 parameters, 256 levels
     python examples/benchmarks/sampling.py --model row      Row LSTM of 7 layers, h = 16; or diagonal
     python examples/benchmarks/sampling.py --model naive    LSTM over the raster, h = 256
     python examples/benchmarks/sampling.py --whole-loop     runs the usual loop to its end once,
@@ -32,6 +33,7 @@ MODELS = {  # title, published configuration
     "row": ("Row LSTM", "paper-mnist"),
     "diagonal": ("Diagonal BiLSTM", "paper-mnist"),
     "pixelcnnpp": ("PixelCNN++", "small"),
+    "pixelsnail": ("PixelSNAIL", "small"),
 }
 
 
@@ -96,7 +98,8 @@ def main():
     parser = new_parser(__doc__)
     parser.add_argument("--model", choices=tuple(MODELS), default="pixelcnn", help="whose drawing (pixelcnn)")
     parser.add_argument("--blocks", type=up_to(100), help="another number of blocks than 5 (PixelCNN)")
-    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated, pixelcnnpp 256)")
+    parser.add_argument("--levels", type=up_to(256, least=2),
+                        help="levels a pixel (2; gated, pixelcnnpp, pixelsnail 256)")
     parser.add_argument("--rounds", type=up_to(1000), default=5, help="how often each is timed (5)")
     parser.add_argument("--whole-loop", action="store_true", help="for 100 images, run tinyar's usual loop to its end")
     args = parser.parse_args()
@@ -104,7 +107,7 @@ def main():
         parser.error("--blocks goes with --model pixelcnn")
     check_libraries(args)
     device = "cuda" if args.backend == "cupy" else "cpu"
-    levels = args.levels or (256 if args.model in ("gated", "pixelcnnpp") else 2)
+    levels = args.levels or (256 if args.model in ("gated", "pixelcnnpp", "pixelsnail") else 2)
     common = dict(kind=args.model, levels=levels, options={"blocks": args.blocks} if args.blocks else {})
     ours = {"TINYAR_BACKEND": args.backend}
     print(describe_machine(args.threads))

@@ -7,6 +7,7 @@
     python examples/benchmarks/training_step.py --model gated         Gated PixelCNN of the Amsterdam tutorial,
                                                                       batch 64, 256 levels
     python examples/benchmarks/training_step.py --model pixelcnnpp    PixelCNN++, 575,166 weights, 256 levels, batch 64
+    python examples/benchmarks/training_step.py --model pixelsnail    PixelSNAIL, 438,845 weights, 256 levels, batch 64
     python examples/benchmarks/training_step.py --model row           Row LSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal      Diagonal BiLSTM, 7 layers, h = 16, batch 16
     python examples/benchmarks/training_step.py --model diagonal --config one-layer
@@ -16,7 +17,8 @@
     python examples/benchmarks/training_step.py --backend cupy        on a GPU, PyTorch there too
 
 PyTorch runs the usual masked form (the whole kernel times a mask) and the form cropped to the kernel's live rows (in
-Gated PixelCNN, where that is a rectangle, to its live taps), each with and without channels-last memory. Row LSTM and
+Gated PixelCNN, where that is a rectangle, to its live taps), each with and without channels-last memory. Attention is
+scaled_dot_product_attention with a strict mask, or, moved on by a pixel, with is_causal=True. Row LSTM and
 Diagonal BiLSTM are loops of small steps, in which PyTorch may be faster on one thread than on more, so it runs both
 ways; their forms are told in `twins_recurrent`.
 Before the race the twin's outputs, and the norm of its gradient, are compared with tinyar's. With --growth PyTorch runs
@@ -31,6 +33,7 @@ import numpy as np
 
 USUAL = {"pixelcnn": dict(config="report", levels=2, batch=128), "gated": dict(config="tutorial", levels=256, batch=64),
          "pixelcnnpp": dict(config="small", levels=256, batch=64),
+         "pixelsnail": dict(config="small", levels=256, batch=64),
          "naive": dict(config="course", levels=2, batch=128), "row": dict(config="paper-mnist", levels=2, batch=16),
          "diagonal": dict(config="paper-mnist", levels=2, batch=16)}
 MASKED, CROPPED = dict(cropped=False, channels_last=True), dict(cropped=True, channels_last=True)
@@ -44,6 +47,8 @@ FORMS = {  # PyTorch's, by the model: {title: arguments of torch_step}
 }
 FORMS["gated"] = FORMS["pixelcnn"]
 FORMS["pixelcnnpp"] = {"live taps": FORMS["pixelcnn"]["cropped"], "live taps, channels-last": CROPPED}
+FORMS["pixelsnail"] = {"strict mask": FORMS["pixelcnn"]["masked"], "strict mask, channels-last": MASKED,
+                       "is_causal": FORMS["pixelcnn"]["cropped"], "is_causal, channels-last": CROPPED}
 
 
 def images_and_model(kind, config, levels, batch, options):
@@ -85,7 +90,7 @@ def torch_step(kind, config, levels, batch, threads, options, cropped, channels_
         if channels_last:
             scaled = scaled.contiguous(memory_format=torch.channels_last)
         outputs = twin(scaled)
-        if kind == "pixelcnnpp":
+        if kind in ("pixelcnnpp", "pixelsnail"):
             loss = mixture_loss(outputs, x[:, 0].long(), levels)
         else:
             loss = torch.nn.functional.cross_entropy(outputs, x[:, 0].long())
@@ -149,9 +154,10 @@ def main():
                         help="a published configuration of it (report; tutorial; course; paper-mnist)")
     parser.add_argument("--channels", type=up_to(MOST_CHANNELS), help="another width (PixelCNN, gated)")
     parser.add_argument("--blocks", type=up_to(100), help="another number of blocks (PixelCNN)")
-    parser.add_argument("--levels", type=up_to(256, least=2), help="levels a pixel (2; gated, pixelcnnpp 256)")
+    parser.add_argument("--levels", type=up_to(256, least=2),
+                        help="levels a pixel (2; gated, pixelcnnpp, pixelsnail 256)")
     parser.add_argument("--batch-size", type=up_to(4096),
-                        help="images an update (128; gated, pixelcnnpp 64; row, diagonal 16)")
+                        help="images an update (128; gated, pixelcnnpp, pixelsnail 64; row, diagonal 16)")
     parser.add_argument("--rounds", type=up_to(1000), default=10, help="how often each is timed (10)")
     parser.add_argument("--growth", action="store_true", help="a table by the size of the batch")
     args = parser.parse_args()

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 from twin_weights import kernel_of, tensor
 from twins_pixelcnnpp import PlusPlus
+from twins_pixelsnail import Attentive
 from twins_recurrent import DiagonalBiLSTM, Previous, RasterLSTM, RowLSTM
 
 from tinyar.layers import (ELU, Chain, Conv2d, ConvTranspose2d, GatedBlock, LayerNorm, Linear, MaskedConv2d, ReLU,
@@ -28,6 +29,7 @@ from tinyar.layers.row_lstm import RowRecurrence
 from tinyar.models.gated_pixelcnn import PlainFirst, TwoStreams
 from tinyar.models.pixelrnn import Previous as PreviousPixel
 from tinyar.models.pyramid import Pyramid
+from tinyar.models.snail import Snail
 from tinyar.pictures.receptive_fields import live_pairs
 
 
@@ -41,8 +43,8 @@ def torch_twin(layer, cropped, channels_last):
 
 def convert(layer, cropped):
     """The twin of one layer of the tree. Raises TypeError for a kind that has none."""
-    if isinstance(layer, Chain) and isinstance(layer.links[0], Pyramid):
-        return PlusPlus(layer)
+    if isinstance(layer, Chain) and isinstance(layer.links[0], (Pyramid, Snail)):
+        return PlusPlus(layer) if isinstance(layer.links[0], Pyramid) else Attentive(layer, shifted=cropped)
     if isinstance(layer, Chain):
         return nn.Sequential(*convert_links(layer.links, cropped))
     if isinstance(layer, (Residual, MaskedConv2d, ShiftedConv2d, GatedBlock, PlainFirst, TwoStreams)):

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 from twin_weights import tensor
 
-from tinyar.layers import ConvTranspose2d, HalvingConv2d, Linear
+from tinyar.layers import ELU, ConvTranspose2d, HalvingConv2d, Linear
 from tinyar.models.stages import Doubling, Halving
 
 
@@ -60,19 +60,20 @@ def concat_elu(x):
 
 
 class Unit(nn.Module):
-    """GatedResNet."""
+    """GatedResNet, with either activation."""
 
     def __init__(self, layer):
         super().__init__()
+        self.activation = functional.elu if isinstance(layer.first.links[0], ELU) else concat_elu
         self.first, self.second = Convolution(layer.first.links[1]), Convolution(layer.second.links[2])
         self.skip = Convolution(layer.skip.links[1]) if layer.skip else None
         self.dropout = nn.Dropout(layer.second.links[1].rate)
 
     def forward(self, x, a=None):
-        u = self.first(concat_elu(x))
+        u = self.first(self.activation(x))
         if a is not None:
-            u = u + self.skip(concat_elu(a))
-        p, q = self.second(self.dropout(concat_elu(u))).chunk(2, dim=1)
+            u = u + self.skip(self.activation(a))
+        p, q = self.second(self.dropout(self.activation(u))).chunk(2, dim=1)
         return x + p * torch.sigmoid(q)
 
 
@@ -111,23 +112,32 @@ def stage_of(stage):
     return TwoUnits(stage)
 
 
+MOVED_DOWN, MOVED_RIGHT = (0, 0, 1, -1), (1, -1, 0, 0)  # what to pad
+
+
+class AboveAndLeft(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.above, self.left = Convolution(layer.above), Convolution(layer.left)
+
+    def forward(self, x):
+        return functional.pad(self.above(x), MOVED_DOWN) + functional.pad(self.left(x), MOVED_RIGHT)
+
+
 class PlusPlus(nn.Module):
     """The net of PixelCNNpp, for sizes that are multiples of 4: scaled image -> outputs."""
 
     def __init__(self, net):
         super().__init__()
         pyramid, _, output = net.links
-        first, beside = pyramid.first, pyramid.first.above_and_left
-        self.rows, self.above, self.left = (Convolution(layer) for layer in (first.rows, beside.above, beside.left))
+        self.rows, self.above_and_left = Convolution(pyramid.first.rows), AboveAndLeft(pyramid.first.above_and_left)
         self.up = nn.ModuleList(map(stage_of, pyramid.up))
         self.down = nn.ModuleList(map(stage_of, pyramid.down))
         self.output = Convolution(output)
 
     def forward(self, x):
         x = torch.cat([x, torch.ones_like(x)], dim=1)
-        moved_down, moved_right = (0, 0, 1, -1), (1, -1, 0, 0)
-        pile = [(functional.pad(self.rows(x), moved_down),
-                 functional.pad(self.above(x), moved_down) + functional.pad(self.left(x), moved_right))]
+        pile = [(functional.pad(self.rows(x), MOVED_DOWN), self.above_and_left(x))]
         for stage in self.up:
             pile.append(stage(*pile[-1]))
         u, ul = pile.pop()

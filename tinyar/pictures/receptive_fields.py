@@ -18,6 +18,7 @@ from tinyar.pictures import plotting
 from tinyar.pictures.plotting import BLUE, PALE, SAND, VERMILLION
 
 SEEN = LinearSegmentedColormap.from_list("seen", ["#C6DDF0", "#56A0D3", "#0B559F", "#08204A"])
+MOST_IN_A_LINE = 4  # receptive fields beside each other
 
 
 def live_pairs(layer):
@@ -121,10 +122,14 @@ def save_receptive_field(path, fields, at, blind=None):
     relative = {title: np.ma.masked_equal(field / (field.max() or 1), 0) for title, field in fields.items()}
     faintest = min((values.min() for values in relative.values() if values.count()), default=1)
     norm = LogNorm(10.0 ** max(-6, math.floor(math.log10(faintest) - 0.1)), 1)
-    panel = min(3.8, 8.5 / len(fields))  # inches
-    figsize = max(6.5, 1.5 + panel * len(fields)), 1.1 + panel * min(2, height / width)
+    lines = 1 if len(fields) <= MOST_IN_A_LINE else 2
+    columns = -(-len(fields) // lines)
+    panel = min(3.8, 8.5 / columns)  # inches
+    figsize = max(6.5, 1.5 + panel * columns), 1.1 + lines * panel * min(2, height / width)
     figure = Figure(figsize=figsize, layout="constrained")
-    all_axes = figure.subplots(1, len(fields), squeeze=False)[0]
+    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in all_axes[len(fields):]:
+        axes.set_axis_off()
     for axes, (title, values) in zip(all_axes, relative.items()):
         background = np.full((height, width, 3), to_rgb(PALE))
         background[earlier] = to_rgb(VERMILLION)
@@ -134,8 +139,8 @@ def save_receptive_field(path, fields, at, blind=None):
         shown = axes.imshow(values, cmap=SEEN, norm=norm)  # a later pixel that is seen, by mistake, would show too
         axes.add_patch(Rectangle((col - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="black", linewidth=2))
         axes.set(title=title, xlabel="column", ylabel="row")
-    bar = all_axes[-1].inset_axes((1.06, 0, 0.05, 1))
-    figure.colorbar(shown, cax=bar, label="influence, relative to the largest")
+    bar = all_axes[columns - 1].inset_axes((1.06, 0, 0.05, 1))
+    figure.colorbar(shown, cax=bar, label="influence, relative to the largest", format="%g")  # not 10^-3: no mathematics
     labels = [("white", "pixel to be predicted"), (SEEN(0.7), "seen"), (VERMILLION, "earlier, but never seen"),
               (PALE, "later")]
     if blind:
