@@ -18,6 +18,12 @@ NOT_OF_A_RUN = "data_dir", "threads", "out", "resume", "samples", "draws", "temp
 # draw in one picture, names of classes in a line.
 MOST_CHANNELS, MOST_DRAWN, MOST_NAMES = 1024, 4096, 20
 
+# Options that mean something only beside others: (option, what it goes with, {another option: the value it must have}).
+UNUSED = [
+    ("hide_labels", "--classes", {"classes": True}), ("components", "--likelihood mixture", {"likelihood": "mixture"}),
+    *((option, "a prior, which --flat leaves out", {"flat": False}) for option in ("prior", "prior_epochs", "classes")),
+]
+
 GO_ON = "--resume goes on with the latest run saved, --resume --out FOLDER with the one there"
 
 
@@ -182,12 +188,20 @@ def parse(parser, name=None, file="training.npz"):
     name, file    what the run is called, and the file in its folder by which it is known
     """
     args = parser.parse_args()
-    if getattr(args, "hide_labels", 0) and not args.classes and not args.resume:
-        parser.error("--hide-labels goes with --classes")
+    if not getattr(args, "resume", False):
+        refuse_unused(parser, args)
     check_threads(args)
     if getattr(args, "resume", False):
         take_up(parser, args, name, file)
     return args
+
+
+def refuse_unused(parser, args):
+    """End the script for an option that would do nothing beside the others."""
+    given = options_given(parser, args)
+    for option, goes_with, others in UNUSED:
+        if option in given and any(getattr(args, name, value) != value for name, value in others.items()):
+            parser.error(f"--{option.replace('_', '-')} goes with {goes_with}")
 
 
 def check_threads(args):
@@ -222,7 +236,8 @@ def take_up(parser, args, name, file):
         now = getattr(args, option, None)
         if option in given and now != then:
             raise ValueError(f"--{option.replace('_', '-')} was {then} in the run in {args.out}, now {now}: "
-                             "a run is resumed with the options it was started with")
+                             "a run is resumed with the options it was started with, so leave it out, or begin a new "
+                             "run without --resume")
         if option not in NOT_OF_A_RUN:
             setattr(args, option, then)
 
@@ -237,6 +252,14 @@ def options_given(parser, args):
 def run_name(args, name):
     """pixelcnn-mnist, say. In `name`, an option in braces stands for its value: "{model}"."""
     return f"{name.format(**vars(args))}-{args.data or ''}"
+
+
+def beside(run, name):
+    """A new file in the folder of a run, or of its checkpoint: of this name, with a number where there is one."""
+    folder = pathlib.Path(run) if pathlib.Path(run).is_dir() else pathlib.Path(run).parent
+    name = pathlib.PurePath(name)
+    names = [name.name, *(f"{name.stem}-{number}{name.suffix}" for number in range(2, 1000))]
+    return next((folder / free for free in names if not (folder / free).exists()), folder / names[-1])
 
 
 def folder_for(args, name, file="training.npz"):
@@ -296,6 +319,8 @@ def load_data(args):
     Sets args.data to its name, and defaults that go by the data.
     """
     check_folder(args.data, args.data_dir)
+    if args.data == "digits" and args.data_dir:
+        raise ValueError("--data-dir: digits come with tinyar, so no folder is looked at; leave it out")
     options = options_of_data(vars(args))
     try:
         dataset = load(args.data or "mnist", args.data_dir, options)
@@ -306,6 +331,8 @@ def load_data(args):
         print("MNIST is neither here nor to be had, so this trains on the digits that come with tinyar. Why:",
               *(found or [how_to_get_it]), sep="\n    ")
         dataset = load("digits", None, options)
+    if getattr(args, "independent_colors", False) and dataset.image_shape[2] == 1:
+        raise ValueError(f"--independent-colors: the images of {dataset.name} are grey")
     args.data = dataset.name
     for name, value in vars(args).items():
         if isinstance(value, ByData):

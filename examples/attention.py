@@ -14,8 +14,8 @@ Takes seconds. Writes attention.png beside the checkpoint, or --out.
 import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
-from arguments import ArgumentParser, load_again, path, up_to
-from pixel_levels import beside, least_certain, load_runs, tables_of
+from arguments import ArgumentParser, beside, load_again, path, up_to
+from pixel_levels import least_certain, load_runs, tables_of
 
 from tinyar import backend, models
 from tinyar.pictures.attention import save_attention

@@ -28,7 +28,7 @@ import functools
 import pathlib
 
 import numpy as np
-from arguments import (MOST_DRAWN, ArgumentParser, checked_about, load_again, natural, path, print_classes,
+from arguments import (MOST_DRAWN, ArgumentParser, beside, checked_about, load_again, natural, path, print_classes,
                        temperature, up_to, whole)
 from drawing import A_ROW, names_of
 
@@ -93,7 +93,7 @@ def main():
     if prior:
         draw, paint = functools.partial(codes.generate, model, *prior[0]), model.images_of
 
-    file = pathlib.Path(args.out) if args.out else beside(args.checkpoint) / plan.file
+    file = pathlib.Path(args.out) if args.out else beside(args.checkpoint, plan.file)
     check_writable(file)
     film = Film(levels=256, every=1) if file.suffix.lower() == ".gif" else None
     pixels = plan.shape[0] * plan.shape[1]
@@ -151,11 +151,6 @@ def load(args):
         raise ValueError(f"{paths[-1]} needs a map for every image, which draw.py can't make; "
                          "super_resolution.py --resume --out FOLDER draws again")
     return loaded
-
-
-def beside(given):
-    """The folder in which a checkpoint lies, or the folder given instead of one."""
-    return pathlib.Path(given) if pathlib.Path(given).is_dir() else pathlib.Path(given).parent
 
 
 class NotYet(Exception):

@@ -16,7 +16,7 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, checked_about, load_again, path, up_to
+from arguments import ArgumentParser, beside, checked_about, load_again, path, up_to
 
 from tinyar import backend
 from tinyar.models.autoregressive import AutoregressiveModel
@@ -86,12 +86,6 @@ def main():
     file = pathlib.Path(args.out) if args.out else beside(args.runs[0], "levels.png")
     save_level_tables(file, rows, ["training images", *(title for title, _, _ in runs)])
     print(f"wrote: {file}")
-
-
-def beside(run, name):
-    """A file of this name in the folder of a run, or of its checkpoint."""
-    run = pathlib.Path(run)
-    return (run if run.is_dir() else run.parent) / name
 
 
 if __name__ == "__main__":

@@ -140,8 +140,8 @@ def average_share(network, size):
 
     All outputs see the same offsets, as far as these lie within the image. So look once, from the bottom of an image so
     wide that all offsets fit, and count the offset (a rows up, b columns to a side) as often as it fits into the real
-    image. (Not for the Diagonal BiLSTM: what it misses is where the image ends. Nor for PixelCNN++: what it sees depends
-    on whether row and column are even.)
+    image. (Not for the Diagonal BiLSTM: what it misses is where the image ends. Nor for PixelCNN++: what it sees
+    depends on whether row and column are even.)
     """
     at = (size - 1, size - 1)
     seen = receptive_fields.receptive_field(network, size, 2 * size - 1, at) > 0

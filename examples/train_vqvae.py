@@ -54,8 +54,6 @@ def parse_arguments():
     args = arguments.parse(parser, NAME, FIRST_FILE)
     if args.codes == 1:
         parser.error("--codes: one code can say nothing; expected at least 2")
-    if args.flat and args.classes:
-        parser.error("--classes: it is the prior that is told the class, and --flat trains none")
     return args
 
 

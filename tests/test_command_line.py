@@ -179,6 +179,11 @@ def test_numpy_does_not_warn_before_training_says_what_is_wrong():
     (["train_pixelcnn.py", "--data", "digits", "--lr", "1e30"], "--lr: expected a number above 0 (and at most 10)"),
     (["train_pixelcnn.py", "--data", "mnist", "--data-dir", ""], "--data-dir: expected a name, got ''"),
     (["train_pixelcnn.py", "--data", "mnist", "--data-dir", "nowhere"], "--data-dir 'nowhere' is not an exist"),
+    (["train_pixelcnn.py", "--data", "digits", "--data-dir", "."], "--data-dir: digits come with tinyar"),
+    (["train_pixelcnn.py", "--data", "digits", "--independent-colors"], "--independent-colors: the images of digits"),
+    (["train_pixelcnn.py", "--data", "digits", "--hide-labels", "0.2"], "--hide-labels goes with --classes"),
+    (["train_pixelcnnpp.py", "--data", "digits", "--likelihood", "softmax", "--components", "3"],
+     "--components goes with --likelihood mixture"),
     (["compare_models.py", "--data", "digits", "--parameters", "1000000000"], "--parameters: expected"),
     (["super_resolution.py", "--data", "digits", "--samples", "4096", "--draws", "4096"], "at most 4,096, got 16,777"),
     (["receptive_field.py", "--checkpoint", "nowhere.npz"], "nowhere.npz: No such file or directory"),
@@ -188,6 +193,16 @@ def test_numpy_does_not_warn_before_training_says_what_is_wrong():
 ])
 def test_refused_in_one_line(tmp_path, arguments, message):
     assert message in refused(*arguments, folder=tmp_path)
+
+
+def test_a_picture_gets_a_name_of_its_own(tmp_path):
+    beside = importlib.import_module("arguments").beside
+    (tmp_path / "model.npz").touch()
+    for name in ("drawn.png", "drawn-2.png", "drawn-3.png"):
+        for run in (tmp_path, tmp_path / "model.npz"):
+            assert beside(run, "drawn.png") == tmp_path / name
+        (tmp_path / name).touch()
+    assert beside(tmp_path, "levels.png") == tmp_path / "levels.png"
 
 
 def test_threads_in_the_environment(tmp_path, monkeypatch):

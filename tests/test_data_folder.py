@@ -45,6 +45,18 @@ def test_all_images_are_found_and_have_no_labels_unless_each_lies_in_a_class(tmp
     found = data.load("folder", data_dir=tmp_path, size=8)
     assert [len(found.train), len(found.validation), len(found.test)] == [5, 1, 1]
     assert found.train.labels is None and found.test.labels is None and found.classes == 0
+    assert "1 file of other kinds passed over" in found.description
+    assert ("no classes, since not every image lies in" in found.description) == any("/" in name for name in names)
+
+
+def test_nothing_is_said_where_nothing_is_passed_over(tmp_path):
+    save_pictures(tmp_path, [f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(4)])
+    found = data.load("folder", data_dir=tmp_path, size=8)
+    assert found.description.startswith(f"folder {tmp_path.name!r}, images resized, 8x8x3")
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "cat" / "b.csv").touch()
+    assert "images resized (2 files of other kinds passed over), 8x8x3" in data.load(
+        "folder", data_dir=tmp_path, size=8).description
 
 
 def test_images_are_found_in_alphabetical_order_by_their_whole_names(tmp_path):

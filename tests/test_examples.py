@@ -146,8 +146,8 @@ def test_train_gated_draws_a_row_for_each_class(trained_gated):
     np.testing.assert_array_equal(written, matplotlib.image.imread(folder / "expected.png"))
 
 
-VQVAE = ["--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1", "--prior-epochs", "1",
-         "--samples", "4", "--threads", "2"]
+FLAT = ["--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1", "--samples", "4", "--threads", "2"]
+VQVAE = [*FLAT, "--prior-epochs", "1"]
 
 
 def test_train_vqvae_runs_both_stages_and_resumes(tmp_path):
@@ -192,7 +192,7 @@ def test_train_vqvae_pads_images_that_the_strides_do_not_divide(tmp_path):
 
 
 def test_train_vqvae_flat_and_categorical(tmp_path):
-    out, _ = run("train_vqvae.py", *VQVAE, "--flat", "--out", "flat", folder=tmp_path)
+    out, _ = run("train_vqvae.py", *FLAT, "--flat", "--out", "flat", folder=tmp_path)
     assert "outputs.png" in out and not (tmp_path / "flat" / "prior").exists()
     out, _ = run("train_vqvae.py", *VQVAE, "--output", "categorical", "--out", "categorical", folder=tmp_path)
     assert "bits/dim given the codes" in out and "bound: " in out
@@ -203,7 +203,8 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
     (["--output", "gauss"], "choose from 'mse', 'categorical'"), (["--learning", "magic"], "from 'ema', 'gradient'"),
     (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"),
     (["--codes", "1"], "expected at least 2"), (["--prior", "best"], "invalid choice"),
-    (["--flat", "--classes"], "--flat trains none"),
+    (["--flat", "--classes"], "--classes goes with a prior, which --flat leaves out"),
+    (["--flat", "--prior", "gated"], "--prior goes with a prior, which --flat leaves out"),
 ])
 def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
     assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)

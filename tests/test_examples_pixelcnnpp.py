@@ -15,15 +15,14 @@ from tinyar.backend import to_device, to_host
 from tinyar.pictures.levels import save_level_tables, shown_up_to
 from tinyar.training import checkpoint
 
-SMALL = ["--data", "digits", "--channels", "4", "--components", "2", "--epochs", "1", "--samples", "4",
-         "--threads", "2"]
+SMALL = ["--data", "digits", "--channels", "4", "--epochs", "1", "--samples", "4", "--threads", "2"]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder with two tiny runs: a mixture told the class, and a softmax."""
     folder = tmp_path_factory.mktemp("trained")
-    out, _ = run("train_pixelcnnpp.py", *SMALL, "--classes", "--dropout", "0.2", folder=folder)
+    out, _ = run("train_pixelcnnpp.py", *SMALL, "--classes", "--components", "2", "--dropout", "0.2", folder=folder)
     run("train_pixelcnnpp.py", *SMALL, "--likelihood", "softmax", "--out", "runs/softmax", folder=folder)
     return folder, out
 
@@ -126,4 +125,4 @@ def test_colour_in_256_levels(tmp_path):
         matplotlib.image.imsave(pictures / f"{i}.png", rng.random((8, 8, 3)))
     run("train_pixelcnnpp.py", *SMALL[2:], "--data", "folder", "--data-dir", pictures, "--size", "8", folder=tmp_path)
     model, _ = checkpoint.load(next(pathlib.Path(tmp_path / "runs").glob("*/model.npz")))
-    assert (model.levels, model.image_channels, model.outputs) == (256, 3, 20)
+    assert (model.levels, model.image_channels, model.outputs) == (256, 3, 50)

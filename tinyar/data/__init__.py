@@ -23,6 +23,7 @@ import numpy as np
 
 from tinyar.data.errors import DataNotFoundError, OptionError
 from tinyar.data.files import own_folder
+from tinyar.data.folder import passed_over
 from tinyar.data.formats import LONGEST_SIDE
 from tinyar.data.readers import READERS
 
@@ -112,7 +113,7 @@ def load(name, levels=None, binarize=None, data_dir=None, seed=0, download=True,
             splits.append(Split(draw(epoch=0), labels, draw if binarize == "fresh" and stream == 1 else None))
         else:
             splits.append(Split(quantize(images, levels, maximum), labels))
-    origin = f"folder {own_folder(data_dir).resolve().name!r}, images resized" if name == "folder" else name
+    origin = name if name != "folder" else _origin(own_folder(data_dir))
     origin += "" if color else ", in grey"
     return Dataset(name, *splits, levels, _describe(origin, splits, levels, maximum, binarize, seed), class_names)
 
@@ -185,6 +186,12 @@ def _check_size_and_color(name, size, color, channels):
         raise OptionError("{color}: expected True or False", color=color)
     if not color and channels == 1:
         raise OptionError(f"{{color}}: {name} is grey already", color=color)
+
+
+def _origin(folder):
+    """What is said of a folder of one's own images, with what was passed over in it."""
+    words = passed_over(folder)
+    return f"folder {folder.resolve().name!r}, images resized" + f" ({words})" * bool(words)
 
 
 def _describe(origin, splits, levels, maximum, binarize, seed):

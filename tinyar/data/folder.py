@@ -5,7 +5,7 @@
     label    where every image lies in a subfolder, the subfolders are the classes
     read     picture.py: turned upright, cropped to a square, resized
 
-A file that can't be read is an error: nothing is left out silently.
+A file that can't be read is an error, and what is passed over is told: nothing is left out silently.
 """
 
 import os
@@ -16,7 +16,7 @@ import numpy as np
 from tinyar.data.errors import DataNotFoundError
 from tinyar.data.picture import read_image
 
-__all__ = ["find_images", "class_names", "classes_of", "read_image"]
+__all__ = ["find_images", "passed_over", "class_names", "classes_of", "read_image"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
@@ -24,8 +24,27 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 def find_images(folder):
     """The paths of all images in a folder and below it, in an order that is the same on every system.
 
+    Files with other suffixes and hidden ones are passed over. Errors: see files_below.
+    """
+    return [folder / path for path in files_below(folder) if path.name.lower().endswith(SUFFIXES)]
+
+
+def passed_over(folder):
+    """A few words on what find_images and class_names make no use of: an empty text if there is nothing."""
+    files = files_below(folder)
+    images = [path for path in files if path.name.lower().endswith(SUFFIXES)]
+    other, nested = len(files) - len(images), any(len(path.parts) > 1 for path in images)
+    words = [f"{other:,} file{'s' * (other > 1)} of other kinds passed over"] * (other > 0)
+    if nested and class_names([folder / path for path in images], folder) is None:
+        words.append("no classes, since not every image lies in one of several subfolders")
+    return "; ".join(words)
+
+
+def files_below(folder):
+    """The paths of all files in a folder and below it, without hidden ones, relative to it, in alphabetical order.
+
     Links to folders are followed, with one exception: a link to a folder that it lies in itself would lead round in a
-    circle, and all that is there is found without it. Files with other suffixes and hidden ones are passed over.
+    circle, and all that is there is found without it.
 
     Raises OSError for a subfolder that can't be read, and DataNotFoundError for a link that leads nowhere: it may have
     been a class.
@@ -42,9 +61,9 @@ def find_images(folder):
                 if entry.is_dir():
                     if (identity := _identity(entry.path)) not in above:
                         waiting.append((entry.path, above | {identity}))
-                elif entry.name.lower().endswith(SUFFIXES):
+                else:
                     found.append(pathlib.Path(entry.path).relative_to(folder))
-    return [folder / path for path in sorted(found, key=pathlib.Path.as_posix)]
+    return sorted(found, key=pathlib.Path.as_posix)
 
 
 def _identity(folder):
