@@ -245,7 +245,7 @@ def test_bound_adds_the_bits_of_the_codes():
 
 @pytest.mark.parametrize("options, message", [
     (dict(codes=0), "codes is a whole number"), (dict(code_channels=0), "channel counts"),
-    (dict(widths=()), "at least one"), (dict(output="gauss"), "'mse' or 'categorical'"),
+    (dict(widths=()), "at least one"), (dict(output="gauss"), "'mse', 'categorical' or 'mixture'"),
     (dict(learning="magic"), "'gradient' or 'ema'"), (dict(levels=1), "2 to 256"),
     (dict(image_channels=0), "channel counts"), (dict(beta=-1), "beta"),
     (dict(flat=(7, 8)), "7x8 pixels can't be halved 1 times"),

@@ -83,11 +83,15 @@ def recurrent_model_cases():
 
 
 def autoencoder_cases():
-    """VQ-VAE."""
+    """VQ-VAE, and its hierarchy."""
     options = dict(levels=4, widths=(3, 6), residual_units=1, residual_channels=4, codes=5, code_channels=3)
+    two = dict(levels=4, channels=6, residual_units=1, residual_channels=4, codes=5, top_codes=4, code_channels=3)
     return [
         Case("VQVAE", models.VQVAE(learning="gradient", **options), (2, 8, 12, 1), 4),
         Case("VQVAE, EMA, colour", models.VQVAE(image_channels=3, **options), (2, 8, 12, 3), 4),
         Case("VQVAE, flat, categorical", models.VQVAE(output="categorical", flat=(8, 12), **options),
              (2, 8, 12, 1), 4),
+        Case("VQVAE2", models.VQVAE2(learning="gradient", **two), (2, 8, 4, 1), 4, entries=12),
+        Case("VQVAE2, EMA, colour, stride 4, mixture", models.VQVAE2(
+            image_channels=3, bottom_stride=4, output="mixture", components=2, **two), (2, 8, 16, 3), 4, entries=12),
     ]

@@ -39,6 +39,10 @@ class Categorical(Likelihood):
         p = xp.exp(z - z.max(axis=-1, keepdims=True))
         return p / p.sum(axis=-1, keepdims=True)
 
+    def guess(self, outputs):
+        """The likeliest level of each sub-pixel."""
+        return outputs.argmax(axis=-1)
+
     def passes(self, colors):
         return [slice(color, color + 1) for color in range(colors)] if colors > 1 else [ALL_COLORS]
 

@@ -17,6 +17,7 @@ class Likelihood:
         loss(outputs, pixels)         mean nats per sub-pixel, and the gradient by the outputs
         nats(outputs, pixels)         costs in nats, (..., image_channels) or, where colours share them, (...)
         table(outputs, pixels, color) p(level of this colour | earlier colours of the pixels), (..., levels)
+        guess(outputs)                one level for each sub-pixel, the one to show, (..., image_channels)
         passes(colors)                groups of colours; the network takes one step before each group
         draw(outputs, pixel, keep, uniforms, temperature, colors)
 
@@ -43,6 +44,9 @@ class Likelihood:
 
     def table(self, outputs, pixels, color):
         raise TypeError(f"{type(self).__name__} has no table of probabilities")
+
+    def guess(self, outputs):
+        raise TypeError(f"{type(self).__name__} has no guess to show")
 
     def passes(self, colors):
         return [ALL_COLORS]

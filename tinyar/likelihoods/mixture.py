@@ -110,6 +110,21 @@ class LogisticMixture(Likelihood):
                                           means[..., color, None, :], log_scales[..., color, None, :], self.levels)
         return xp.exp(log_sum_exp(log_weights[..., None, :] + each))
 
+    def guess(self, outputs):
+        """The mean of the component with the largest weight, rounded to a level: colour after colour."""
+        logits, _, coefficients, mu = self.split(outputs)
+        chosen, x = logits.argmax(axis=-1)[..., None], xp.zeros((*outputs.shape[:-1], self.image_channels))
+        levels = xp.empty(x.shape, dtype=xp.int64)
+        for color in range(self.image_channels):
+            means = self.means(mu, coefficients, x)[..., color, :]
+            levels[..., color] = self.nearest_level(xp.take_along_axis(means, chosen, axis=-1)[..., 0])
+            x[..., color] = levels[..., color] * (2 / (self.levels - 1)) - 1
+        return levels
+
+    def nearest_level(self, y):
+        """Numbers from -1 to 1, and what lies beyond, as levels."""
+        return xp.rint((xp.clip(y, -1, 1) + 1) * ((self.levels - 1) / 2)).astype(xp.int64)
+
     # -- drawing -------------------------------------------------------------------------------------------------------
 
     def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
@@ -147,8 +162,7 @@ class LogisticMixture(Likelihood):
         y = mean + xp.exp(scale) * (xp.log(v) - xp.log1p(-v))
         if not bool(xp.isfinite(y).all()):
             raise NonFiniteError("the network's outputs for a pixel aren't finite, so it can't be drawn")
-        levels = xp.rint((xp.clip(y, -1, 1) + 1) * ((self.levels - 1) / 2))
-        return levels.astype(xp.int64)
+        return self.nearest_level(y)
 
     # -- the parts of the outputs --------------------------------------------------------------------------------------
 

@@ -7,5 +7,7 @@ from tinyar.models.pixelcnnpp import PixelCNNpp
 from tinyar.models.pixelrnn import PixelRNN
 from tinyar.models.pixelsnail import PixelSNAIL
 from tinyar.models.vqvae import VQVAE
+from tinyar.models.vqvae2 import VQVAE2
 
-__all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelCNNpp", "PixelRNN", "PixelSNAIL", "RowLSTM", "VQVAE"]
+__all__ = ["DiagonalBiLSTM", "GatedPixelCNN", "PixelCNN", "PixelCNNpp", "PixelRNN", "PixelSNAIL", "RowLSTM",
+           "VQVAE", "VQVAE2"]

@@ -7,43 +7,91 @@ The reconstruction y of images x is judged in one of two ways:
     output="categorical"   y are logits over the levels of each sub-pixel. The loss is in nats per sub-pixel, given what
                            the bottleneck says; with the bits of the bottleneck added it bounds the bits per dimension
                            of the image (`tinyar.codes.bound`)
+    output="mixture"       the same with a mixture of logistics for each pixel (`tinyar.likelihoods.LogisticMixture`)
+
+The bottleneck is made of one or more quantizers, each with a loss of its own. What is minimised is the sum of them all:
+
+    forward     outputs = (y, own loss)            loss = reconstruction(y, x) + own loss
+    backward    doutputs = (dy, dloss)             dloss goes to every quantizer, dy to the decoder
+
+Inference, model(x), is y alone.
 """
 
 import numpy as np
 
-from tinyar.backend import to_host, xp
+from tinyar.backend import to_device, to_host, xp
 from tinyar.layers.combine import Chain, Residual
 from tinyar.layers.pointwise import Linear, ReLU
+from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.strided import Conv2d
-from tinyar.likelihoods import Categorical
+from tinyar.layers.usage import perplexity
+from tinyar.likelihoods import Categorical, LogisticMixture
 from tinyar.losses import bits_per_dim
 from tinyar.model import Model
 
+IMAGES_TO_START_FROM = 1024
 
 class Autoencoder(Model):
-    """Base of autoencoders: levels, sizes, and the reconstruction's loss. A subclass builds the network.
+    """Base of autoencoders: levels, sizes, losses. A subclass builds the network, with its quantizers.
 
-    Sides of images are multiples of `stride`. Raises ValueError for another `output`.
+    x (batch, height, width, image_channels), integers 0 .. levels - 1, which the network sees as -1 .. 1. Sides of
+    images are multiples of `stride`. components: of the mixture. A subclass writes start_codebooks(images), __call__,
+    forward and backward. Raises ValueError for another `output`.
     """
 
-    def __init__(self, levels, image_channels, output, stride):
+    def __init__(self, levels, image_channels, output, components, stride):
         super().__init__()
-        if output not in ("mse", "categorical"):
-            raise ValueError(f"{type(self).__name__}: output is 'mse' or 'categorical', got {output!r}")
-        self.likelihood = Categorical(levels)
+        if output not in ("mse", "categorical", "mixture"):
+            raise ValueError(f"{type(self).__name__}: output is 'mse', 'categorical' or 'mixture', got {output!r}")
+        mixture = LogisticMixture(levels, image_channels if output == "mixture" else 1, components)  # checks components
+        self.likelihood = mixture if output == "mixture" else Categorical(levels)
         self.levels, self.image_channels, self.output, self.stride = levels, image_channels, output, stride
-        self.outputs = self.likelihood.outputs(image_channels) if output == "categorical" else image_channels
-        self.unit = "bits/dim given the codes" if output == "categorical" else "squared error / variance"
+        self.outputs = image_channels if output == "mse" else self.likelihood.outputs(image_channels)
+        self.unit = "squared error / variance" if output == "mse" else "bits/dim given the codes"
         self.state["variance"] = xp.ones(1, dtype=xp.float32)
+        self.state["prepared"] = xp.zeros(1, dtype=xp.float32)  # a state, so that a resumed run doesn't prepare again
 
-    def measure_variance(self, images):
-        """Take the variance of the training images (on the host), by which squared errors are divided."""
+    @property
+    def quantizers(self):
+        """{name: VectorQuantizer}, in the order of the tree."""
+        return {name: layer for name, layer in self.layers() if isinstance(layer, VectorQuantizer)}
+
+    def prepare(self, images):
+        """Take the variance of the images, by which squared errors are divided, and start the codebooks. Only once."""
+        if self.state["prepared"][0]:
+            return
+        self.state["prepared"][...] = 1
         scaled = images.astype(np.float64) * (2 / (self.levels - 1))
         self.state["variance"][...] = float(scaled.var()) or 1.0
+        self.start_codebooks(self.scale(to_device(images[:IMAGES_TO_START_FROM])))
+
+    def start_codebooks(self, scaled):
+        """Start every codebook from the encoder's vectors for these scaled images."""
+        raise TypeError(f"{type(self).__name__} doesn't start its codebooks")
+
+    # -- what it costs -------------------------------------------------------------------------------------------------
+
+    def loss(self, outputs, x, weight=1.0):
+        """reconstruction(y, x) + the quantizers' own loss, and the gradient by both outputs; all times weight."""
+        y, own_loss = outputs
+        reconstruction, dy = self.reconstruction_loss(y, x)
+        dy *= weight
+        return (reconstruction + own_loss) * weight, (dy, weight)
+
+    def penalty(self):
+        """The quantizers' own loss of the last batch."""
+        return sum(quantizer.mean_loss() for quantizer in self.quantizers.values())
+
+    def note(self, loss):
+        """The parts of the last batch's loss, and for each quantizer the perplexity of the codes that it chose."""
+        penalty = float(self.penalty())
+        used = ", ".join(f"{perplexity(quantizer.sums['counts']):.1f}" for quantizer in self.quantizers.values())
+        return (f"reconstruction {self.figure(loss - penalty):.4f}, codebook terms {penalty:.4f}, "
+                f"perplexity {used}")
 
     def reconstruction_loss(self, y, x):
         """The mean over sub-pixels of what the reconstructions y of the images x cost, and its gradient by y."""
-        if self.output == "categorical":
+        if self.output != "mse":
             return self.likelihood.loss(y, x)
         difference = y - self.scale(x)
         scale = 1 / (difference.size * self.state["variance"])
@@ -51,22 +99,24 @@ class Autoencoder(Model):
 
     def score(self, x, condition=None):
         """The reconstruction loss of the images x, summed over sub-pixels, by inference alone."""
-        if self.output == "categorical":
+        if self.output != "mse":
             return self.likelihood.nats(self(x), x).sum(dtype=xp.float64)
         difference = self(x) - self.scale(x)
         return (difference * difference).sum(dtype=xp.float64) / self.state["variance"][0]
 
     def figure(self, loss):
-        return bits_per_dim(loss) if self.output == "categorical" else loss
+        return loss if self.output == "mse" else bits_per_dim(loss)
+
+    # -- images and numbers --------------------------------------------------------------------------------------------
 
     def arrange(self, features):
         """The network's last features as a reconstruction y."""
-        return self.likelihood.arrange(features) if self.output == "categorical" else features
+        return features if self.output == "mse" else self.likelihood.arrange(features)
 
     def levels_of(self, y):
-        """A reconstruction as an image: levels, uint8, on the host; of a softmax the likeliest level."""
-        if self.output == "categorical":
-            return to_host(y.argmax(axis=-1)).astype(np.uint8)
+        """A reconstruction as an image: levels, uint8, on the host; of a likelihood its guess."""
+        if self.output != "mse":
+            return to_host(self.likelihood.guess(y)).astype(np.uint8)
         levels = np.rint((to_host(y) + 1) * ((self.levels - 1) / 2))
         return levels.clip(0, self.levels - 1).astype(np.uint8)
 

@@ -15,13 +15,12 @@ Source: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural Discrete Representation
 
 import numpy as np
 
-from tinyar.backend import to_device, to_host, xp
+from tinyar.backend import to_device, to_host
 from tinyar.layers.combine import Chain
 from tinyar.layers.pointwise import Linear
 from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
-from tinyar.layers.usage import perplexity
 from tinyar.model import check_finite
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
 from tinyar.models.autoregressive import check_count, start_small, whole_numbers
@@ -34,7 +33,6 @@ PUBLISHED = {
     # 32x32 images as 4x4 codes: 1,367,619 in colour, 1,363,521 in grey.
     "course": dict(widths=(64, 128, 128), mix=True, residual_channels=64, codes=256, code_channels=64),
 }
-IMAGES_TO_START_FROM = 1024
 
 
 class VQVAE(Autoencoder):
@@ -46,13 +44,10 @@ class VQVAE(Autoencoder):
                    of the widths backwards
         unit       u + body(u), the body ReLU, 3x3 to residual_channels, ReLU, 1x1 back
 
-    x (batch, height, width, image_channels), integers 0 .. levels - 1, which the network sees as -1 .. 1. What y is and
-    what it costs, for output="mse" and "categorical": see Autoencoder. codes (their number K), code_channels (d), beta,
-    learning, decay and revive_below: see VectorQuantizer. flat=(height, width) makes one single code of an image of
-    that size, by a linear layer from all positions: only K outputs are possible, and learning is clustering.
-
-    Training. forward returns the pair (y, the quantizer's own loss), since `loss` needs both: their sum is what is
-    minimised, and what backward differentiates. Inference, `model(x)`, is y alone. `note` tells the parts.
+    What x and y are, what they cost, and output="mse", "categorical" and "mixture" (of `components`): see Autoencoder.
+    codes (their number K), code_channels (d), beta, learning, decay and revive_below: see VectorQuantizer.
+    flat=(height, width) makes one single code of an image of that size, by a linear layer from all positions: only K
+    outputs are possible, and learning is clustering.
 
     Raises ValueError for options or images that don't fit.
     """
@@ -61,13 +56,12 @@ class VQVAE(Autoencoder):
 
     def __init__(self, levels=256, image_channels=1, widths=(64, 128), mix=True, residual_units=2,
                  residual_channels=32, codes=128, code_channels=16, beta=0.25, learning="ema", decay=0.99,
-                 revive_below=0.1, output="mse", flat=None, seed=0):
+                 revive_below=0.1, output="mse", components=5, flat=None, seed=0):
         widths = whole_numbers("widths", widths)
-        super().__init__(levels, image_channels, output, stride=2 ** len(widths))
+        super().__init__(levels, image_channels, output, components, stride=2 ** len(widths))
         if not widths:
             raise ValueError("VQVAE: widths names at least one convolution of stride 2, got none")
         check_count(self, "residual_units", residual_units, least=0)
-        self.state["prepared"] = xp.zeros(1, dtype=xp.float32)  # a state, so that a resumed run doesn't prepare again
         rng, top = np.random.default_rng(seed), widths[-1]
         down = [Conv2d(i, o, 4, 2, 1, rng) for i, o in zip((image_channels, *widths), widths)]
         down += [Conv2d(top, top, 3, 1, 1, rng)] if mix else []
@@ -91,13 +85,8 @@ class VQVAE(Autoencoder):
 
     # -- training ------------------------------------------------------------------------------------------------------
 
-    def prepare(self, images):
-        """Take the variance of the images, and start the codebook from the encoder's vectors. Done only once."""
-        if self.state["prepared"][0]:
-            return
-        self.state["prepared"][...] = 1
-        self.measure_variance(images)
-        self.quantizer.start_from(self.encoder(self.scale(to_device(images[:IMAGES_TO_START_FROM]))))
+    def start_codebooks(self, scaled):
+        self.quantizer.start_from(self.encoder(scaled))
 
     def __call__(self, x):
         return self.arrange(self.decoder(self.quantizer(self.encoder(self.scale(x)))))
@@ -115,23 +104,6 @@ class VQVAE(Autoencoder):
         dz = self.quantizer.backward(de, dloss=dloss)
         dscaled = self.encoder.backward(dz, need_dx)
         return dscaled * (2 / (self.levels - 1)) if need_dx else None
-
-    def loss(self, outputs, x, weight=1.0):
-        """reconstruction(y, x) + the quantizer's own loss, and the gradient by both outputs; all times weight."""
-        y, own_loss = outputs
-        reconstruction, dy = self.reconstruction_loss(y, x)
-        dy *= weight
-        return (reconstruction + own_loss) * weight, (dy, weight)
-
-    def penalty(self):
-        """The quantizer's own loss of the last batch."""
-        return self.quantizer.mean_loss()
-
-    def note(self, loss):
-        """The parts of the last batch's loss, and the perplexity of the codes that it chose."""
-        penalty = float(self.penalty())
-        return (f"reconstruction {self.figure(loss - penalty):.4f}, codebook terms {penalty:.4f}, "
-                f"perplexity {perplexity(self.quantizer.sums['counts']):.1f}")
 
     # -- codes ---------------------------------------------------------------------------------------------------------
 

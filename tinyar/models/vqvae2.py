@@ -1,0 +1,172 @@
+"""VQ-VAE-2: two grids of codes. The coarse one says what the image is, the fine one, told the coarse one, how it looks.
+
+    h_b = encoder_bottom(x)                     features of the fine grid, the image's `bottom_stride` times coarser
+    h_t = encoder_top(h_b)                      half as fine again
+    z_t = to_top(h_t),      e_t = quantizer_top(z_t)
+    f   = decoder_top(e_t)                      the top codes, back on the fine grid
+    z_b = to_bottom([f, h_b]),  e_b = quantizer_bottom(z_b)
+    y   = decoder([up(e_t), e_b])
+
+    loss = reconstruction(y, x) + the own losses of both quantizers
+
+So the top codes reach the image on two ways: by `up`, and by f through the bottom codes. Backward adds both up, and at
+h_b the gradients of its two readers too:
+
+    (dup, de_b) = decoder's backward of dy
+    (df, dh_b)  = to_bottom's backward of dz_b                      dz_b: quantizer_bottom's backward of de_b
+    de_t  = up's backward of dup + decoder_top's backward of df
+    dh_b += encoder_top's backward of to_top's backward of dz_t     dz_t: quantizer_top's backward of de_t
+    dx    = encoder_bottom's backward of dh_b
+
+Source: Razavi, van den Oord, Vinyals 2019, "Generating diverse high-fidelity images with VQ-VAE-2", arXiv 1906.00446.
+The paper's reconstruction loss is the plain squared error; here it is divided by the images' variance, which makes beta
+smaller or larger beside it.
+"""
+
+import numpy as np
+
+from tinyar.backend import to_device, to_host, xp
+from tinyar.layers.combine import Chain
+from tinyar.layers.pointwise import Linear
+from tinyar.layers.quantizer import VectorQuantizer
+from tinyar.layers.strided import Conv2d, ConvTranspose2d
+from tinyar.model import check_finite
+from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
+from tinyar.models.autoregressive import check_count, start_small
+
+PUBLISHED = {
+    # ImageNet, 256x256 -> 64x64 and 32x32 codes: 1,782,339 parameters, both codebooks included.
+    "imagenet": dict(image_channels=3, bottom_stride=4, channels=128, residual_channels=64, codes=512,
+                     code_channels=64),
+    # The same with the narrower residual units of a widely used PyTorch code: 1,454,403.
+    "port": dict(image_channels=3, bottom_stride=4, channels=128, residual_channels=32, codes=512, code_channels=64),
+    # Not from the paper. CIFAR-10, 32x32 -> 16x16 and 8x8: 1,449,347.
+    "cifar10": dict(image_channels=3, bottom_stride=2, channels=128, residual_channels=64, codes=512, code_channels=64),
+    # Not from the paper. MNIST, 28x28 -> 14x14 and 7x7: 353,985.
+    "mnist": dict(image_channels=1, bottom_stride=2, channels=64, residual_channels=32, codes=128, code_channels=32),
+}
+
+
+class VQVAE2(Autoencoder):
+    """An autoencoder with two codebooks, for images whose sides are multiples of 2 * bottom_stride.
+
+        encoder_bottom   [stride 4: 4x4 convolution, stride 2, to channels / 2, ReLU;] 4x4, stride 2; ReLU; 3x3; units
+        encoder_top      4x4, stride 2, to channels / 2; ReLU; 3x3; units
+        decoder_top      3x3 from a code; units; transposed 4x4, stride 2, to a code's numbers
+        up               transposed 4x4, stride 2, of a code's numbers
+        decoder          3x3 from two codes; units; transposed 4x4, stride 2 [, ReLU, and once more]
+        to_top, to_bottom    1x1, to a code's numbers
+
+    units: see VQVAE, with a last ReLU. channels: of the features. codes, code_channels, beta, learning, decay and
+    revive_below, the same for both levels: see VectorQuantizer; top_codes, where given, is another number for the top.
+    What x and y are, what they cost, and output="mse", "categorical" and "mixture" (of `components`): see Autoencoder.
+
+    Raises ValueError for options or images that don't fit.
+    """
+
+    published_options = PUBLISHED
+
+    def __init__(self, levels=256, image_channels=1, bottom_stride=2, channels=64, residual_units=2,
+                 residual_channels=32, codes=128, top_codes=None, code_channels=32, beta=0.25, learning="ema",
+                 decay=0.99, revive_below=0.1, output="mse", components=5, seed=0):
+        if bottom_stride not in (2, 4):
+            raise ValueError(f"VQVAE2: bottom_stride is 2 or 4, got {bottom_stride!r}")
+        super().__init__(levels, image_channels, output, components, stride=2 * bottom_stride)
+        check_count(self, "residual_units", residual_units, least=0)
+        check_count(self, "channels", channels, least=2)
+        self.bottom_stride, self.code_channels = bottom_stride, code_channels
+        rng, half = np.random.default_rng(seed), channels // 2
+
+        def convolutions(*widths):
+            """Of stride 2 along these widths, then a 3x3 one; and the residual units."""
+            halving = [Conv2d(i, o, 4, 2, 1, rng) for i, o in zip(widths, widths[1:])]
+            return Chain(*joined_by_relu([*halving, Conv2d(widths[-1], channels, 3, 1, 1, rng)]),
+                         *units(channels, residual_channels, residual_units, rng))
+
+        def transposed(inputs, *widths):
+            """A 3x3 one and the units, then transposed ones of stride 2 along the widths."""
+            doubling = [ConvTranspose2d(i, o, 4, 2, 1, rng=rng) for i, o in zip((channels, *widths), widths)]
+            return Chain(Conv2d(inputs, channels, 3, 1, 1, rng),
+                         *units(channels, residual_channels, residual_units, rng), *joined_by_relu(doubling))
+
+        def quantizer(codes):
+            return VectorQuantizer(codes, code_channels, beta, learning, decay, revive_below=revive_below, rng=rng)
+
+        once_more = bottom_stride == 4
+        self.encoder_bottom = convolutions(image_channels, half, *[channels] * once_more)
+        self.encoder_top = convolutions(channels, half)
+        self.to_top, self.quantizer_top = Linear(channels, code_channels, rng), quantizer(codes if top_codes is None else top_codes)
+        self.decoder_top = transposed(code_channels, code_channels)
+        self.to_bottom = Linear(code_channels + channels, code_channels, rng)
+        self.quantizer_bottom = quantizer(codes)
+        self.up = ConvTranspose2d(code_channels, code_channels, 4, 2, 1, rng=rng)
+        self.decoder = transposed(2 * code_channels, *[half] * once_more, self.outputs)
+        start_small(self.decoder.links[-1])  # the first outputs are near 0, the middle grey, rather than far off
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def start_codebooks(self, scaled):
+        """The top one first: the bottom vectors depend on it."""
+        fine = self.encoder_bottom(scaled)
+        self.quantizer_top.start_from(self.to_top(self.encoder_top(fine)))
+        self.quantizer_bottom.start_from(self.vectors(fine)[1])
+
+    def vectors(self, fine):
+        """(e_t, z_b) by inference, from h_b."""
+        e_top = self.quantizer_top(self.to_top(self.encoder_top(fine)))
+        return e_top, self.to_bottom(xp.concatenate([self.decoder_top(e_top), fine], axis=-1))
+
+    def __call__(self, x):
+        e_top, z_bottom = self.vectors(self.encoder_bottom(self.scale(x)))
+        return self.decoded(e_top, self.quantizer_bottom(z_bottom))
+
+    def decoded(self, e_top, e_bottom):
+        """y of the codes' vectors, by inference."""
+        return self.arrange(self.decoder(xp.concatenate([self.up(e_top), e_bottom], axis=-1)))
+
+    def forward(self, x):
+        fine = self.encoder_bottom.forward(self.scale(x))
+        e_top = self.quantizer_top.forward(self.to_top.forward(self.encoder_top.forward(fine)))
+        told = xp.concatenate([self.decoder_top.forward(e_top), fine], axis=-1)
+        e_bottom = self.quantizer_bottom.forward(self.to_bottom.forward(told))
+        y = self.decoder.forward(xp.concatenate([self.up.forward(e_top), e_bottom], axis=-1))
+        return self.arrange(y), self.quantizer_top.loss + self.quantizer_bottom.loss
+
+    def backward(self, doutputs, need_dx=True):
+        """dx, from doutputs = (dy, the gradient by the quantizers' own losses)."""
+        dy, dloss = doutputs
+        # y = decoder([up(e_t), e_b])
+        dboth = self.decoder.backward(dy.reshape(*dy.shape[:3], self.outputs))
+        dup, de_bottom = dboth[..., :self.code_channels], dboth[..., self.code_channels:]
+        # e_b = quantizer_bottom(z_b),  z_b = to_bottom([f, h_b])
+        dtold = self.to_bottom.backward(self.quantizer_bottom.backward(de_bottom, dloss=dloss))
+        dcoarse, dfine = dtold[..., :self.code_channels], dtold[..., self.code_channels:]
+        # f = decoder_top(e_t)
+        de_top = self.up.backward(dup) + self.decoder_top.backward(dcoarse)
+        # e_t = quantizer_top(z_t),  z_t = to_top(encoder_top(h_b))
+        dz_top = self.quantizer_top.backward(de_top, dloss=dloss)
+        dfine = dfine + self.encoder_top.backward(self.to_top.backward(dz_top))
+        # h_b = encoder_bottom(scaled x)
+        dscaled = self.encoder_bottom.backward(dfine, need_dx)
+        return dscaled * (2 / (self.levels - 1)) if need_dx else None
+
+    # -- codes ---------------------------------------------------------------------------------------------------------
+
+    def codes_of(self, images):
+        """The numbers of the codes of images on the host, (top, bottom): uint16 (batch, rows, columns, 1) each."""
+        check_finite(self)
+        fine = self.encoder_bottom(self.scale(to_device(images)))
+        top = self.quantizer_top.indices(self.to_top(self.encoder_top(fine)))
+        bottom = self.quantizer_bottom.indices(self.vectors(fine)[1])
+        return tuple(to_host(numbers).astype(np.uint16)[..., None] for numbers in (top, bottom))
+
+    def images_of(self, top, bottom):
+        """The images that codes (batch, rows, columns, 1) stand for, bottom twice as fine as top: levels, uint8, on the
+        host. Raises ValueError for grids that don't fit together.
+        """
+        check_finite(self)
+        if bottom.shape != (len(top), 2 * top.shape[1], 2 * top.shape[2], 1):
+            raise ValueError("VQVAE2: expected bottom codes twice as fine as the top codes, "
+                             f"got shapes {top.shape} and {bottom.shape}")
+        return self.levels_of(self.decoded(self.quantizer_top.lookup(top[..., 0]),
+                                           self.quantizer_bottom.lookup(bottom[..., 0])))
