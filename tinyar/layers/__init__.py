@@ -18,11 +18,12 @@ from tinyar.layers.pointwise import ELU, ConcatELU, Gate, Linear, ReLU
 from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.recurrent import SequenceRecurrence
 from tinyar.layers.row_lstm import RowRecurrence
-from tinyar.layers.shape import Reshape
+from tinyar.layers.shape import Repeat, Reshape
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 
 __all__ = ["AboveAndLeft", "CausalAttention", "CausalConv2d", "CellConditional", "Chain", "ColorLinear", "ConcatELU",
            "Conditional", "Conv2d", "ConvTranspose2d", "DiagonalBiRecurrence", "DiagonalRecurrence", "Dropout", "ELU",
            "Gate", "GatedBlock", "GatedResNet", "HalvingConv2d", "LayerNorm", "Linear", "MaskedConv2d", "ReLU",
-           "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum", "VectorQuantizer"]
+           "Repeat", "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum",
+           "VectorQuantizer"]

@@ -1,6 +1,8 @@
-"""What computes nothing: the same numbers in another shape, or moved to another row."""
+"""What computes nothing: the same numbers in another shape, repeated, or moved to another row."""
 
 import math
+
+import numpy as np
 
 from tinyar.backend import xp
 from tinyar.layer import Layer
@@ -26,6 +28,34 @@ class Reshape(Layer):
     def backward(self, dy, need_dx=True):
         shape = self.take_cache()
         return dy.reshape(shape) if need_dx else None
+
+
+class Repeat(Layer):
+    """Each pixel of x (batch, height, width, channels) as a cell of `factor` x `factor` equal ones.
+
+    forward     y[r, c] = x[r // factor, c // factor]            y is as many times as high and as wide
+    backward    dx[i, j] = sum of dy over the cell of (i, j)
+
+    Raises ValueError for a factor that isn't a whole number of at least 1.
+    """
+
+    def __init__(self, factor):
+        super().__init__()
+        if not isinstance(factor, (int, np.integer)) or factor < 1:
+            raise ValueError(f"Repeat: factor is a whole number of at least 1, got {factor!r}")
+        self.factor = int(factor)
+
+    def __call__(self, x):
+        return xp.repeat(xp.repeat(x, self.factor, axis=1), self.factor, axis=2)
+
+    def forward(self, x):
+        self.cache = x.shape
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        batch, height, width, channels = self.take_cache()
+        cells = dy.reshape(batch, height, self.factor, width, self.factor, channels)
+        return cells.sum(axis=(2, 4)) if need_dx else None
 
 
 def move_down(x):

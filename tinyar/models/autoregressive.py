@@ -17,13 +17,11 @@ import numpy as np
 from tinyar import conditions
 from tinyar.backend import xp
 from tinyar.layers.colors import conv1x1
-from tinyar.layers.masked import LARGEST_KERNEL
 from tinyar.likelihoods import Categorical
 from tinyar.losses import bits_per_dim
 from tinyar.model import Model
-
-MOST_LAYERS = 1000  # far beyond any use: a slip, or a damaged file, shouldn't fill the memory
-
+from tinyar.models.conditioner import MAP_FACTOR
+from tinyar.models.options import check_count
 
 class AutoregressiveModel(Model):
     """outputs = net(2 x / (levels - 1) - 1), given a condition. A subclass builds self.net in its __init__.
@@ -39,25 +37,34 @@ class AutoregressiveModel(Model):
                     of each. x may also be such vectors (..., levels) themselves. backward returns the gradient by the
                     vectors, (batch, height, width, levels), whichever form x had
     classes, map_channels   what the model is conditioned on: see `condition`
+    map_codes       maps are grids of so many codes, half as high and as wide as the image, of which self.conditioner, a
+                    `Conditioner` that the subclass builds, makes map_width features: for the priors of a VQ-VAE-2
 
     `published` and the rest of the contract: `tinyar.model`. Raises ValueError for options that don't fit together.
     """
 
     ones = False  # whether a channel of ones lies beside the image
 
-    def __init__(self, likelihood, image_channels, ordered_colors, one_hot=False, classes=0, map_channels=0):
+    def __init__(self, likelihood, image_channels, ordered_colors, one_hot=False, classes=0, map_channels=0,
+                 map_codes=0, map_width=0):
         super().__init__()
         name = type(self).__name__
         if one_hot and image_channels != 1:
             raise ValueError(f"{name}: one_hot is for grids of codes, of one channel, "
                              f"got image_channels={image_channels}")
         check_count(self, "image_channels", image_channels, least=0)
-        for option, value in (("classes", classes), ("map_channels", map_channels)):
+        for option, value in (("classes", classes), ("map_channels", map_channels), ("map_codes", map_codes)):
             if not isinstance(value, (int, np.integer)) or value < 0:
                 raise ValueError(f"{name}: {option} is a whole number of at least 0, got {value!r}")
         self.likelihood, self.levels = likelihood, likelihood.levels
         self.image_channels, self.one_hot = image_channels, one_hot
-        self.classes, self.map_channels, self.condition_channels = classes, map_channels, classes + map_channels
+        if map_channels and map_codes:
+            raise ValueError(f"{name}: maps are numbers (map_channels) or codes (map_codes), not both")
+        self.classes, self.map_codes = classes, map_codes
+        self.map_channels = 1 if map_codes else map_channels  # of a map as it is given
+        self.condition_channels = classes + (map_width if map_codes else map_channels)  # as the layers are told it
+        self.map_factor = MAP_FACTOR if map_codes else 1  # how much coarser it is than the image
+        self.conditioner = None
         self.unit = "bits/code" if one_hot else "bits/dim"
         self.colors = image_channels if ordered_colors else 1  # how many colours depend on each other in the network
         self.color_passes = likelihood.passes(self.colors)
@@ -81,27 +88,32 @@ class AutoregressiveModel(Model):
         """The condition of n images as the network takes it, None for a model without conditions.
 
         labels   one class for all, or (n,): whole numbers 0 .. classes - 1, or -1 for an image of an unknown class
-        maps     (n, height, width, map_channels), or (n, 1, 1, map_channels) for a vector
-        Returns float32 (n, 1 or height, 1 or width, classes + map_channels), on the host: the one-hot vector of the
-        class, and the map beside it. Raises ValueError for what doesn't fit the model.
+        maps     (n, height, width, map_channels), or (n, 1, 1, map_channels) for a vector; codes, whole numbers
+                 (n, height / 2, width / 2, 1)
+        Returns float32 (n, rows, columns, classes + map_channels), on the host: the one-hot vector of the class, and
+        the map beside it; 1 row and column where there is no map. Raises ValueError for what doesn't fit the model.
         """
-        return conditions.encode(type(self).__name__, n, labels, maps, self.classes, self.map_channels)
+        return conditions.encode(type(self).__name__, n, labels, maps, self.classes, self.map_channels, self.map_codes)
 
-    def told(self, condition, batch, height, width):
-        """A context in which all layers know the condition of the images. Raises ValueError if it isn't one of them."""
+    def told(self, condition, batch, height, width, training=False):
+        """A context in which all layers know the condition of the images. Raises ValueError if it isn't one of them.
+
+        Of codes they know what the conditioner makes of them; in training it keeps what its backward needs.
+        """
         if condition is not None:
-            name, shape = type(self).__name__, condition.shape
-            if len(shape) != 4 or shape[3] != self.condition_channels or not self.condition_channels:
-                raise ValueError(f"{name}: expected a condition (batch, 1 or height, 1 or width, "
-                                 f"{self.condition_channels}), got shape {shape}")
-            if shape[0] != batch or shape[1] not in (1, height) or shape[2] not in (1, width):
-                raise ValueError(f"{name}: the condition of {shape[0]} images, shape {shape}, "
-                                 f"doesn't fit {batch} images of {height} x {width}")
+            channels = {self.classes + self.map_channels, self.classes + (self.map_codes or self.map_channels)}
+            conditions.check_condition(type(self).__name__, condition.shape, (batch, height, width), channels,
+                                       self.map_factor if self.map_codes else None)
+            if self.conditioner is not None:
+                condition = (self.conditioner.forward if training else self.conditioner)(condition)
         return conditions.told(self, condition) if self.condition_channels else contextlib.nullcontext()
 
     def condition_gradient(self):
-        """d loss / d condition, after a backward; None if there was no condition."""
-        return conditions.condition_gradient(self)
+        """d loss / d condition, after a backward; None if there was no condition.
+
+        Of codes it is the gradient by their vectors, and a backward with need_dx=False doesn't compute it.
+        """
+        return conditions.condition_gradient(self) if self.conditioner is None else self.dcondition
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -112,12 +124,15 @@ class AutoregressiveModel(Model):
 
     def forward(self, x, condition=None):
         scaled = self.scale(x)
-        with self.told(condition, *scaled.shape[:3]):
+        with self.told(condition, *scaled.shape[:3], training=True):
             return self.likelihood.arrange(self.net.forward(scaled))
 
     def backward(self, doutputs, need_dx=True):
         # outputs = arrange(net(scaled x))
         dscaled = self.net.backward(doutputs.reshape(*doutputs.shape[:3], self.outputs), need_dx)
+        if self.conditioner is not None:
+            dmap = conditions.condition_gradient(self)
+            self.dcondition = None if dmap is None else self.conditioner.backward(dmap, need_dx)
         if not need_dx:
             return None
         dscaled = dscaled[..., :self.inputs]  # the ones aren't x's
@@ -185,27 +200,3 @@ def start_small(layer):
     """
     for param in layer.params.values():
         param *= 0.1
-
-
-def check_kernel(model, option, size):
-    """Raise ValueError unless the kernel size is odd and at least 3, so that it has a centre and looks beyond it."""
-    if not isinstance(size, (int, np.integer)) or size < 3 or size % 2 == 0 or size > LARGEST_KERNEL:
-        raise ValueError(f"{type(model).__name__}: {option} must be odd and at least 3 (and at most {LARGEST_KERNEL}), "
-                         f"got {size!r}")
-
-
-def check_count(model, option, count, least):
-    """Raise ValueError unless a number of layers is whole, and from `least` to MOST_LAYERS."""
-    if not isinstance(count, (int, np.integer)) or not least <= count <= MOST_LAYERS:
-        limit = f"at most {MOST_LAYERS:,}" if isinstance(count, int) and count > least else f"at least {least}"
-        raise ValueError(f"{type(model).__name__}: {option} is a whole number of {limit}, got {count!r}")
-
-
-def whole_numbers(option, values):
-    """The values of an option that takes several, as a list; a ValueError unless all are whole and at least 1."""
-    found = list(values) if np.iterable(values) and iter(values) is not values else [None]
-    if not all(isinstance(value, (int, np.integer)) and value >= 1 for value in found):
-        raise ValueError(f"{option}: expected a list of whole numbers of at least 1, got {values!r:.100}")
-    if len(found) > MOST_LAYERS:
-        raise ValueError(f"{option}: expected at most {MOST_LAYERS:,} entries, got {len(found):,}")
-    return [int(value) for value in found]

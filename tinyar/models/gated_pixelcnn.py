@@ -21,7 +21,9 @@ from tinyar.layers.gated import GatedBlock, horizontal_convolution
 from tinyar.layers.pointwise import ELU, ReLU
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.streams import RowThenPixel
-from tinyar.models.autoregressive import AutoregressiveModel, check_kernel, softmax_over, whole_numbers
+from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
+from tinyar.models.conditioner import Conditioner
+from tinyar.models.options import check_count, check_kernel, whole_numbers
 
 PUBLISHED = {
     # A first layer of 7x7 and seven of 3x3: 634,434 parameters with 2 levels, 650,944 with 256.
@@ -46,7 +48,8 @@ class GatedPixelCNN(AutoregressiveModel):
                         nothing is moved then
         head            activation, 1x1 for each width in `head`, then activation, 1x1 to image_channels * levels logits
 
-    activation is "relu" or "elu". classes and map_channels: the condition enters every gated block, both streams.
+    activation is "relu" or "elu". classes and map_channels: the condition enters every gated block, both streams; of
+    map_codes codes, what a Conditioner of map_units residual units makes of them.
     The weights of the last layer start at a tenth of the usual size, so that the first loss is near ln(levels).
     What x, logits and the other options are: see AutoregressiveModel. GatedPixelCNN.published("tutorial", classes=10)
     is a published configuration with one option changed.
@@ -56,8 +59,9 @@ class GatedPixelCNN(AutoregressiveModel):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, first="gated", first_kernel=7,
                  kernel_size=3, dilations=(1,) * 7, head=(64,), activation="relu", one_hot=False, classes=0,
-                 map_channels=0, seed=0):
-        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
+                 map_channels=0, map_codes=0, map_units=2, seed=0):
+        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels,
+                         map_codes, map_width=channels)
         dilations, head = whole_numbers("dilations", dilations), whole_numbers("head", head)
         check_kernel(self, "first_kernel", first_kernel)
         check_kernel(self, "kernel_size", kernel_size)
@@ -66,7 +70,10 @@ class GatedPixelCNN(AutoregressiveModel):
                 raise ValueError(f"GatedPixelCNN: {option} is {known[0]!r} or {known[1]!r}, got {value!r}")
         if first == "plain" and not dilations:
             raise ValueError("GatedPixelCNN: dilations: behind a plain first layer there has to be a block, got none")
+        check_count(self, "map_units", map_units, least=0)
         rng, colors = np.random.default_rng(seed), self.colors
+        if map_codes:
+            self.conditioner = Conditioner(classes, map_codes, channels, max(1, channels // 2), map_units, rng)
         common = dict(colors=colors, condition_channels=self.condition_channels, rng=rng)
         if first == "plain":
             blocks = [PlainFirst(self.inputs, channels, first_kernel, colors, rng)]

@@ -25,7 +25,8 @@ from tinyar.layers.gated import horizontal_convolution
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.pointwise import ReLU
 from tinyar.layers.row_lstm import RowRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel, check_count, check_kernel, softmax_over, whole_numbers
+from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
+from tinyar.models.options import check_count, check_kernel, whole_numbers
 from tinyar.models.pixelrnn import open_forget_gates
 
 # Parameters are counted with a softmax, over two logits for two levels, and with the dead weights that others store:

@@ -18,7 +18,8 @@ from tinyar.layers.combine import Chain, Residual
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ReLU
-from tinyar.models.autoregressive import AutoregressiveModel, check_count, softmax_over, whole_numbers
+from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
+from tinyar.models.options import check_count, whole_numbers
 
 PUBLISHED = {
     # 7x7 blocks 64-32-32-64 with LayerNorm, 5, 8 or 10 of them: with 5 blocks and 2 levels 280,130 parameters,

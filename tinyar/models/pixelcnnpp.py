@@ -25,8 +25,8 @@ from tinyar.layers.halving import HalvingConv2d
 from tinyar.layers.pointwise import ELU
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.strided import ConvTranspose2d
-from tinyar.models.autoregressive import check_count
 from tinyar.models.normalized import NormalizedModel
+from tinyar.models.options import check_count
 from tinyar.models.pyramid import Pyramid
 from tinyar.models.stages import Doubling, First, Halving, SkipUnits, Units
 

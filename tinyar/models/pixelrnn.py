@@ -14,7 +14,8 @@ from tinyar.layer import Layer
 from tinyar.layers.combine import Chain
 from tinyar.layers.pointwise import Linear
 from tinyar.layers.recurrent import SequenceRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel, check_count, softmax_over, start_small
+from tinyar.models.autoregressive import AutoregressiveModel, softmax_over, start_small
+from tinyar.models.options import check_count
 
 PUBLISHED = {
     # Berkeley CS294-158, lecture 2: 264,706 parameters with a softmax over two logits; here 265,218, as h0 and c0, 512

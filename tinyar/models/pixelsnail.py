@@ -21,8 +21,8 @@ from tinyar.layers.combine import Chain
 from tinyar.layers.gated_resnet import GatedResNet
 from tinyar.layers.pointwise import ELU, Linear
 from tinyar.layers.shifted import ShiftedConv2d
-from tinyar.models.autoregressive import check_count
 from tinyar.models.normalized import NormalizedModel
+from tinyar.models.options import check_count
 from tinyar.models.snail import Snail, SnailBlock
 
 PUBLISHED = {

@@ -23,7 +23,8 @@ from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.model import check_finite
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
-from tinyar.models.autoregressive import check_count, start_small, whole_numbers
+from tinyar.models.autoregressive import start_small
+from tinyar.models.options import check_count, whole_numbers
 
 PUBLISHED = {
     # The paper's encoder and decoder: 4,942,915 parameters in colour with squared error, the codebook included.

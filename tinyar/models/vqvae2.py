@@ -32,7 +32,8 @@ from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.model import check_finite
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
-from tinyar.models.autoregressive import check_count, start_small
+from tinyar.models.autoregressive import start_small
+from tinyar.models.options import check_count
 
 PUBLISHED = {
     # ImageNet, 256x256 -> 64x64 and 32x32 codes: 1,782,339 parameters, both codebooks included.
@@ -95,7 +96,8 @@ class VQVAE2(Autoencoder):
         once_more = bottom_stride == 4
         self.encoder_bottom = convolutions(image_channels, half, *[channels] * once_more)
         self.encoder_top = convolutions(channels, half)
-        self.to_top, self.quantizer_top = Linear(channels, code_channels, rng), quantizer(codes if top_codes is None else top_codes)
+        self.to_top = Linear(channels, code_channels, rng)
+        self.quantizer_top = quantizer(codes if top_codes is None else top_codes)
         self.decoder_top = transposed(code_channels, code_channels)
         self.to_bottom = Linear(code_channels + channels, code_channels, rng)
         self.quantizer_bottom = quantizer(codes)

@@ -140,7 +140,7 @@ def save_receptive_field(path, fields, at, blind=None):
         axes.add_patch(Rectangle((col - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="black", linewidth=2))
         axes.set(title=title, xlabel="column", ylabel="row")
     bar = all_axes[columns - 1].inset_axes((1.06, 0, 0.05, 1))
-    figure.colorbar(shown, cax=bar, label="influence, relative to the largest", format="%g")  # not 10^-3: no mathematics
+    figure.colorbar(shown, cax=bar, label="influence, relative to the largest", format="%g")  # 0.001, without LaTeX
     labels = [("white", "pixel to be predicted"), (SEEN(0.7), "seen"), (VERMILLION, "earlier, but never seen"),
               (PALE, "later")]
     if blind:

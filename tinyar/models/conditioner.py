@@ -1,0 +1,58 @@
+"""What a prior of fine codes is told: the whole grid of coarse codes, as features of the fine grid.
+
+In VQ-VAE-2 the bottom prior is p(bottom codes | top codes, class). Every bottom code may look at all top codes, so this
+network has no mask. Its features enter the prior as a map, by a `Conditional` in every block. They are made once for an
+image, in drawing too.
+"""
+
+from tinyar.backend import xp
+from tinyar.layer import Layer
+from tinyar.layers.combine import Chain
+from tinyar.layers.shape import Repeat
+from tinyar.layers.strided import Conv2d
+from tinyar.models.autoencoder import units
+
+MAP_FACTOR = 2  # how much finer the prior's grid is
+
+class Conditioner(Layer):
+    """c -> the map that the prior's layers are told, twice as high and as wide.
+
+    c (batch, rows, columns, classes + 1): the one-hot vector of the class, which stays as it is, and the number of the
+    code; or (..., classes + codes) with a vector in the number's place. All is repeated to the finer grid:
+
+    forward     m = repeat([class, units(conv3x3(one_hot(code)))])          (..., classes + channels)
+    backward    through the same to the class and the code's vector
+
+    codes: how many there are. channels, hidden, count: of the residual units (`units`), and how many. Raises ValueError
+    for another number of channels.
+    """
+
+    def __init__(self, classes, codes, channels, hidden, count, rng):
+        super().__init__()
+        self.classes, self.codes = classes, codes
+        self.features = Chain(Conv2d(codes, channels, 3, 1, 1, rng), *units(channels, hidden, count, rng))
+        self.repeat = Repeat(MAP_FACTOR)
+
+    def __call__(self, c):
+        told, codes = self.parts(c)
+        return self.repeat(xp.concatenate([told, self.features(codes)], axis=-1))
+
+    def forward(self, c):
+        told, codes = self.parts(c)
+        return self.repeat.forward(xp.concatenate([told, self.features.forward(codes)], axis=-1))
+
+    def backward(self, dm, need_dx=True):
+        dsmall = self.repeat.backward(dm)
+        dcodes = self.features.backward(dsmall[..., self.classes:], need_dx)
+        return xp.concatenate([dsmall[..., :self.classes], dcodes], axis=-1) if need_dx else None
+
+    def parts(self, c):
+        """(the class's vector, the code's), from c."""
+        c = c.astype(self.dtype)
+        told, codes = c[..., :self.classes], c[..., self.classes:]
+        if codes.shape[-1] == 1 != self.codes:
+            codes = (codes == xp.arange(self.codes)).astype(self.dtype)
+        if codes.shape[-1] != self.codes:
+            raise ValueError(f"Conditioner: expected {self.classes + 1} channels, or {self.classes + self.codes}, "
+                             f"got shape {c.shape}")
+        return told, codes
