@@ -24,6 +24,7 @@ def layer_cases(rng):
         Case("Gate 6", layers.Gate(), (2, 3, 4, 6)),
         Case("Gate 6, linear", layers.Gate(activation=None), (2, 3, 4, 6)),
         Case("Reshape", layers.Reshape(5, 12), (2, 3, 4, 5)),
+        Case("Repeat 2", layers.Repeat(2), (2, 3, 4, 5), causal=False),
         Case("LayerNorm 6", norm(6), (2, 3, 4, 6)),
         Case("LayerNorm 7, 3 colours", norm(7, colors=3), (2, 3, 4, 7)),
         Case("MaskedConv2d 1x1 B", conv(3, 4, 1, "B", rng=rng), (2, 5, 6, 3)),

@@ -31,6 +31,10 @@ def model_cases():
         Case("GatedPixelCNN, by its class", gated_pixelcnn(3, classes=4, **gated), image, 3, (2, 1, 1, 4)),
         Case("GatedPixelCNN, by class and map", gated_pixelcnn(3, classes=2, map_channels=3, **gated), image, 3,
              map_too),
+        # steps on parts of an image, of odd sizes, have no coarser grid: so not drawn here
+        Case("GatedPixelCNN, by class and coarser codes", gated_pixelcnn(3, classes=2, map_codes=4, map_units=1,
+                                                                         **gated),
+             (2, 4, 6, 1), 3, (2, 2, 3, 6), causal=False),
     ]
 
 
