@@ -5,7 +5,7 @@
     python examples/draw.py runs/gated-digits --label 3 8 --out film.gif     a row of 3s, one of 8s
                                                                              (trained with --classes)
     python examples/draw.py runs/pixelcnn-digits --complete                  lower halves of test images
-    python examples/draw.py runs/vqvae-digits                                codes from the prior,
+    python examples/draw.py runs/vqvae-digits                                codes from the prior (of vqvae2: priors),
                                                                              painted by the decoder
 
 Whatever the network, an autoregressive model draws pixel after pixel from p(pixel | earlier ones, class). Its logits
@@ -39,6 +39,7 @@ from tinyar.training import checkpoint
 
 FRAMES = 80  # of a film, about
 PIXELS, AUTOENCODER, PRIOR = "a model of pixels", "the autoencoder of a VQ-VAE", "the prior of its codes"
+TWO_LEVELS = "the autoencoder of a VQ-VAE-2"
 
 
 def parse_arguments():
@@ -88,12 +89,17 @@ def main():
     print(f"model: {', '.join(type(part).__name__ for part, _ in ((model, about), *prior))}, "
           f"computed by {backend.name}")
     print_classes(about["class_names"])
-    plan = completions(args, model, about) if args.complete else drawings(args, model, about, *prior)
+    plan = completions(args, model, about) if args.complete else drawings(args, model, about, *prior[:1])
     draw, paint = functools.partial(sampling.sample, model), lambda drawn: drawn
-    if prior:
+    if len(prior) == 1:
         draw, paint = functools.partial(codes.generate, model, *prior[0]), model.images_of
+    elif prior:
+        draw = functools.partial(codes.generate_levels, model, *prior)
 
     file = pathlib.Path(args.out) if args.out else beside(args.checkpoint, plan.file)
+    if len(prior) == 2 and file.suffix.lower() == ".gif":
+        raise ValueError("--out: a VQ-VAE-2 draws its codes twice over the image, which no film shows; "
+                         "expected a file name that ends in .png")
     check_writable(file)
     film = Film(levels=256, every=1) if file.suffix.lower() == ".gif" else None
     pixels = plan.shape[0] * plan.shape[1]
@@ -104,8 +110,8 @@ def main():
             frame = plan.picture(paint(drawn), (row, col))[None]  # the whole picture is one image of the film
             film.watch(row, col, frame[..., :1] if model.image_channels == 1 and not args.complete else frame)
 
-    images = draw(plan.n, plan.shape, temperature=args.temperature, seed=args.seed, progress=True, watch=watch,
-                  **plan.options)
+    options = {**plan.options, "watch": watch} if film else plan.options
+    images = draw(plan.n, plan.shape, temperature=args.temperature, seed=args.seed, progress=True, **options)
     picture = plan.picture(images[0] if prior else images)
     if film:
         film.save(file)
@@ -120,13 +126,17 @@ def main():
 # -- which model -------------------------------------------------------------------------------------------------------
 
 def load(args):
-    """[(model, its checkpoint's about)]; of a VQ-VAE two, autoencoder and prior. ValueError for what can't draw."""
+    """[(model, its checkpoint's about)]; of a VQ-VAE autoencoder and prior, of a VQ-VAE-2 autoencoder and two priors.
+
+    Raises ValueError for what can't draw.
+    """
     paths = [pathlib.Path(given) for given in (args.checkpoint, args.prior) if given]
     if len(paths) == 1 and (paths[0] / "autoencoder").is_dir():
-        paths = [paths[0] / "autoencoder", paths[0] / "prior"]
-        if not paths[1].is_dir():
+        stages = ("autoencoder", "top", "bottom") if (paths[0] / "top").is_dir() else ("autoencoder", "prior")
+        paths = [paths[0] / stage for stage in stages]
+        if not paths[-1].is_dir():
             raise ValueError(f"{args.checkpoint} holds the autoencoder of a VQ-VAE but no prior to draw codes from; "
-                             "expected a run of train_vqvae.py that came to its end, without --flat")
+                             "expected a run of train_vqvae.py or train_vqvae2.py that came to its end, without --flat")
     paths = [given / "model.npz" if given.is_dir() else given for given in paths]
     missing = [file for file in paths if not file.exists()]
     if missing and missing[0].name == "model.npz" and missing[0].with_name("training.npz").exists():
@@ -137,20 +147,29 @@ def load(args):
                                 "or the folder of a run")
     loaded = [(model, {**checked_about(file, state), "file": str(file)})
               for file in paths for model, state in [checkpoint.load(file)]]
-    kinds = [AUTOENCODER if isinstance(model, models.VQVAE) else PRIOR if model.one_hot else PIXELS
-             for model, _ in loaded]
-    if kinds not in ([PIXELS], [AUTOENCODER, PRIOR]):
+    kinds = [kind_of(model) for model, _ in loaded]
+    if kinds == [TWO_LEVELS]:
+        raise ValueError(f"{paths[0]}: a VQ-VAE-2 draws by two priors; expected the folder of a run of train_vqvae2.py")
+    if kinds not in ([PIXELS], [AUTOENCODER, PRIOR], [TWO_LEVELS, PRIOR, PRIOR]):
         raise ValueError(f"{', '.join(map(str, paths))}: expected either {PIXELS}, or {AUTOENCODER} and then {PRIOR}, "
                          f"got {' and '.join(kinds)}")
-    if len(loaded) == 2:
+    levels = (None,) if len(loaded) < 3 else ("top", "bottom")
+    for file, level, (_, about) in zip(paths[1:], levels, loaded[1:]):
         try:
-            codes.check_learned(loaded[1][1], loaded[0][0])
+            codes.check_learned(about, loaded[0][0], level)
         except ValueError as error:
-            raise ValueError(f"{paths[1]}: {error}") from None
-    if loaded[-1][0].map_channels:
+            raise ValueError(f"{file}: {error}") from None
+    if loaded[-1][0].map_channels and len(loaded) < 3:
         raise ValueError(f"{paths[-1]} needs a map for every image, which draw.py can't make; "
                          "super_resolution.py --resume --out FOLDER draws again")
     return loaded
+
+
+def kind_of(model):
+    """What a model may be good for here."""
+    if isinstance(model, models.VQVAE2):
+        return TWO_LEVELS
+    return AUTOENCODER if isinstance(model, models.VQVAE) else PRIOR if model.one_hot else PIXELS
 
 
 class NotYet(Exception):
@@ -228,7 +247,7 @@ def image_size(args, about):
 
 def completions(args, model, about):
     """Several completions of each of the first test images, which are of their own class unless a label is given."""
-    if isinstance(model, models.VQVAE):
+    if isinstance(model, (models.VQVAE, models.VQVAE2)):
         raise ValueError("--complete: a code of the upper rows has seen some of the lower ones, so what a VQ-VAE draws "
                          "below them is no completion of what is shown; expected a model of pixels")
     if args.label and len(args.label) > 1:

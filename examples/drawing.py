@@ -13,6 +13,7 @@ from tinyar.training import checkpoint
 
 A_ROW = 10  # images of a class in a row of the picture
 LONGEST_NAME = 20  # letters of a class's name beside its row
+VARIANTS = 6  # drawings of the bottom codes for the same top codes
 
 
 def add_drawing_arguments(parser):
@@ -140,3 +141,33 @@ def colored(grids, levels):
     palette = np.rint(255 * hsv_to_rgb(np.stack([hue, strength, light], axis=1))).astype(np.uint8)
     colors = palette[np.ma.getdata(grids)[..., 0]]
     return np.ma.masked_array(colors, np.ma.getmaskarray(grids).repeat(3, axis=3))
+
+
+# -- of a VQ-VAE-2 -----------------------------------------------------------------------------------------------------
+
+def save_two_levels(folder, autoencoder, priors, dataset, top, args):
+    """Draw through both priors: samples.png; then save_details."""
+    loaded = {level: checkpoint.load(folder / level / "model.npz") for level in priors}
+    top_prior, bottom_prior = ((prior, loaded[level][1]["about"]) for level, prior in priors.items())
+    n, labels, real, layout = what_to_draw(dataset, priors["top"].classes, args.samples, dataset.class_names)
+    options = dict(temperature=args.temperature, seed=args.seed, progress=True)
+    drawn, _, _ = codes.generate_levels(autoencoder, top_prior, bottom_prior, n, top.image_shape[:2], labels, **options)
+    plotting.save_samples(folder / "samples.png", drawn, real, dataset.levels,
+                          ("drawn by both priors", "real images"), **layout)
+    return ["samples.png", *save_details(folder, autoencoder, bottom_prior, dataset, options)]
+
+
+def save_details(folder, autoencoder, bottom_prior, dataset, options):
+    """details.png: test images; decoded from their codes of both levels; and several times from their top codes alone,
+    the bottom codes drawn given them.
+    """
+    some = dataset.test.images[:8]
+    top, bottom = codes.extract(autoencoder, some)
+    labels = dataset.test.labels[:8].repeat(VARIANTS) if bottom_prior[0].classes else None
+    variants, _, _ = codes.generate_details(autoencoder, bottom_prior, top.repeat(VARIANTS, axis=0), labels, **options)
+    rows = np.concatenate([some[:, None], autoencoder.images_of(top, bottom)[:, None],
+                           variants.reshape(len(some), VARIANTS, *dataset.image_shape)], axis=1)
+    picture = plotting.grid(rows.reshape(-1, *dataset.image_shape), dataset.levels, columns=2 + VARIANTS)
+    headings = {"image": 1, "both": 1, "top codes of the image, bottom codes drawn": VARIANTS}
+    plotting.save_grids(folder / "details.png", [(picture, headings)], [f"test {i}" for i in range(1, len(some) + 1)])
+    return ["details.png"]

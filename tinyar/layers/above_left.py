@@ -14,8 +14,8 @@ class AboveAndLeft(Layer):
 
     The zeros that come in behind a move stand after the bias: in the first row the first term is 0, not b.
 
-    Drawing: `begin_row` at the first pixel of a row, with the whole row above; then `step` from pixel to pixel, each
-    with the pixel to its left. Both are the inputs of the convolutions, which see nothing of the pixel drawn.
+    Drawing: `begin_row` at the first pixel of a row, with the whole row above; then `step_pixel` from pixel to pixel,
+    each with the pixel to its left. Both are the inputs of the convolutions, which see nothing of the pixel drawn.
     """
 
     def __init__(self, above, left):
@@ -38,7 +38,7 @@ class AboveAndLeft(Layer):
         self.from_above = (self.above.step_row(row_above, row - 1) if row else
                            xp.zeros((*row_above.shape[:2], self.above.out_channels), dtype=self.dtype))
 
-    def step(self, pixel_to_the_left, at):
+    def step_pixel(self, pixel_to_the_left, at):
         """y at a pixel; the pixel to its left (batch, in) doesn't count in the first column."""
         row, col = at
         y = self.from_above[:, col]

@@ -170,7 +170,7 @@ class Snail(RowThenPixel):
         if col and self.latest == (row, col - 1):
             self.tell_blocks(self.row[:, col - 1])
         self.latest = at
-        ul = self.first.step(self.row[:, col - 1], at)
+        ul = self.first.step_pixel(self.row[:, col - 1], at)
         for block in self.blocks:
             ul = block.step(ul, at)
         return ul

@@ -44,7 +44,7 @@ class First(Layer):
 
     def step(self, pixel_to_the_left, at):
         """ul at a pixel, from the pixel before it in its row."""
-        return self.above_and_left.step(pixel_to_the_left, at)
+        return self.above_and_left.step_pixel(pixel_to_the_left, at)
 
 
 class Units(Layer):
