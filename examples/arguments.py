@@ -18,10 +18,11 @@ NOT_OF_A_RUN = "data_dir", "threads", "out", "resume", "samples", "draws", "temp
 # draw in one picture, names of classes in a line.
 MOST_CHANNELS, MOST_DRAWN, MOST_NAMES = 1024, 4096, 20
 
-# Options that mean something only beside others: (option, what it goes with, {another option: the value it must have}).
+# Options that mean something only beside others: (option, why not, {another option: the value it must have}).
 UNUSED = [
-    ("hide_labels", "--classes", {"classes": True}), ("components", "--likelihood mixture", {"likelihood": "mixture"}),
-    *((option, "a prior, which --flat leaves out", {"flat": False}) for option in ("prior", "prior_epochs", "classes")),
+    ("hide_labels", "it goes with --classes", {"classes": True}),
+    ("components", "it goes with --likelihood mixture", {"likelihood": "mixture"}),
+    *((option, "--flat trains no prior", {"flat": False}) for option in ("prior", "prior_epochs", "classes")),
 ]
 
 GO_ON = "--resume goes on with the latest run saved, --resume --out FOLDER with the one there"
@@ -199,9 +200,9 @@ def parse(parser, name=None, file="training.npz"):
 def refuse_unused(parser, args):
     """End the script for an option that would do nothing beside the others."""
     given = options_given(parser, args)
-    for option, goes_with, others in UNUSED:
+    for option, reason, others in UNUSED:
         if option in given and any(getattr(args, name, value) != value for name, value in others.items()):
-            parser.error(f"--{option.replace('_', '-')} goes with {goes_with}")
+            parser.error(f"--{option.replace('_', '-')} would do nothing: {reason}")
 
 
 def check_threads(args):
@@ -319,8 +320,6 @@ def load_data(args):
     Sets args.data to its name, and defaults that go by the data.
     """
     check_folder(args.data, args.data_dir)
-    if args.data == "digits" and args.data_dir:
-        raise ValueError("--data-dir: digits come with tinyar, so no folder is looked at; leave it out")
     options = options_of_data(vars(args))
     try:
         dataset = load(args.data or "mnist", args.data_dir, options)
@@ -331,7 +330,8 @@ def load_data(args):
         print("MNIST is neither here nor to be had, so this trains on the digits that come with tinyar. Why:",
               *(found or [how_to_get_it]), sep="\n    ")
         dataset = load("digits", None, options)
-    if getattr(args, "independent_colors", False) and dataset.image_shape[2] == 1:
+    alone = getattr(args, "independent_colors", False) and not args.resume
+    if alone and dataset.image_shape[2] == 1:
         raise ValueError(f"--independent-colors: the images of {dataset.name} are grey")
     args.data = dataset.name
     for name, value in vars(args).items():
@@ -365,6 +365,8 @@ def check_folder(name, data_dir):
     """Raise ValueError if it isn't said where one's own images are; a run doesn't remember it."""
     if name == "folder" and not data_dir:
         raise ValueError("--data-dir: expected the folder of your images")
+    if name == "digits" and data_dir:
+        raise ValueError("--data-dir: digits come with tinyar, so no folder is looked at; leave it out")
 
 
 def options_of_data(options):

@@ -3,10 +3,10 @@
     python examples/attention.py runs/pixelsnail-digits
     python examples/attention.py runs/pixelsnail-mnist --pixels 6
 
-Each row is a pixel of a test image, the one of which the model is least certain. It is predicted from the pixels before
-it. A column for each block (and head) shows how much weight attention gives to each of them: what it reads there, and
-what it makes of it, is learned. In the first block the features at a pixel know what is near; in the last block they
-know what all blocks before found far away.
+Each row is a pixel of a test image, the one below the first row of which the model is least certain. It is predicted
+from the pixels before it. A column for each block (and head) shows how much weight attention gives to each of them.
+What it reads there, and what it makes of it, is learned. In the first block the features of a pixel know what is near;
+in the last block they know what all blocks before found far away.
 
 Takes seconds. Writes attention.png beside the checkpoint, or --out.
 """
@@ -56,7 +56,8 @@ def main():
     print(f"data:  {dataset.description}")
     images = dataset.test.images[:args.pixels]
     labels = [None] * len(images) if dataset.test.labels is None else dataset.test.labels[:args.pixels]
-    pixels = least_certain(tables_of(model, images, labels))
+    below = tables_of(model, images, labels)[:, min(1, len(images[0]) - 1):]  # the first row has little to look at
+    pixels = [(row + min(1, len(images[0]) - 1), col) for row, col in least_certain(below)]
     rows = [(image / (dataset.levels - 1), at, looks(model, image, label, at))
             for image, label, at in zip(images, labels, pixels)]
     heads = model.config["heads"]

@@ -87,10 +87,48 @@ def test_any_chunk_gives_the_same(heads):
 
 
 def test_large_scores_do_not_overflow():
+    """Nor in drawing, which looks at the same pixels."""
     q, k, v, do = (x.astype(xp.float32) for x in images(3, 4))
     layer = CausalAttention(4, 6, chunk=5)
     o = to_host(layer.forward(1e3 * q, k, v))
     assert np.isfinite(o).all() and all(np.isfinite(to_host(x)).all() for x in layer.backward(do))
+    layer.start(2, 3, 4)
+    for at in np.ndindex(3, 4):
+        step = to_host(layer.step(1e3 * q[:, at[0], at[1]], at))
+        np.testing.assert_allclose(step, o[:, at[0], at[1]], rtol=1e-4, atol=1e-5)
+        layer.see(k[:, at[0], at[1]], v[:, at[0], at[1]], at)
+    assert np.isfinite(to_host(layer.weights_at(1e3 * q, k, (2, 3)))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("number", [int, np.int64])
+def test_its_numbers_are_those_of_the_inputs(dtype, number):
+    layer = CausalAttention(number(4), number(6), number(2), chunk=5).astype(dtype)
+    q, k, v, do = (x.astype(dtype) for x in images(3, 4))
+    found = [layer(q, k, v), layer.forward(q, k, v), *layer.backward(do), layer.weights_at(q, k, (1, 1))]
+    layer.start(2, 3, 4)
+    for at in [(0, 0), (0, 1)]:
+        found += [layer.step(q[:, at[0], at[1]], at)]
+        layer.see(k[:, at[0], at[1]], v[:, at[0], at[1]], at)
+    assert {str(x.dtype) for x in (*found, layer.keys, layer.values)} == {dtype}
+
+
+def test_other_orders_in_memory_are_the_same_numbers():
+    q, k, v, do = images(3, 4)
+    layer = CausalAttention(4, 6, chunk=5)
+    expected = [to_host(x) for x in (layer.forward(q, k, v), *layer.backward(do))]
+    for order in ((1, 0, 2, 3), (3, 2, 1, 0), (0, 2, 1, 3)):
+        turned = [xp.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order)) for x in (q, k, v, do)]
+        found = [layer.forward(*turned[:3]), *layer.backward(turned[3])]
+        for one, other in zip(expected, found):
+            np.testing.assert_allclose(to_host(other), one, rtol=0, atol=1e-13)
+
+
+def test_a_chunk_above_the_image_takes_no_more_memory():
+    q, k, v, _ = images(3, 4)
+    layer = CausalAttention(4, 6, chunk=10 ** 9)
+    np.testing.assert_allclose(to_host(layer(q, k, v)), to_host(CausalAttention(4, 6)(q, k, v)), atol=1e-13)
+    assert layer.scores_of_an_image(12) == 144
 
 
 def test_what_is_zero_exactly():

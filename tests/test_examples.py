@@ -203,8 +203,8 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
     (["--output", "gauss"], "choose from 'mse', 'categorical'"), (["--learning", "magic"], "from 'ema', 'gradient'"),
     (["--code-channels", "-1"], "--code-channels: expected"), (["--resume"], "nothing to resume"),
     (["--codes", "1"], "expected at least 2"), (["--prior", "best"], "invalid choice"),
-    (["--flat", "--classes"], "--classes goes with a prior, which --flat leaves out"),
-    (["--flat", "--prior", "gated"], "--prior goes with a prior, which --flat leaves out"),
+    (["--flat", "--classes"], "--classes would do nothing: --flat trains no prior"),
+    (["--flat", "--prior", "gated"], "--prior would do nothing: --flat trains no prior"),
 ])
 def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
     assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)

@@ -93,14 +93,20 @@ def test_the_largest_weight_is_opaque_and_none_leaves_the_dimmed_image():
     np.testing.assert_allclose(shown[1], 0.45 * np.repeat(image[1], 3, axis=1))
     assert shown[0, 0].tolist() == over_dimmed(1 - image, weights)[0, 0].tolist()
     assert over_dimmed(image, 0 * weights).max() <= 0.45
+    opaque, half = over_dimmed(0 * image, weights)[0, 0], over_dimmed(0 * image, weights)[0, 2]
+    np.testing.assert_allclose(half, opaque * 0.5 ** 0.5)  # half of the largest weight, by its root
 
 
-@pytest.mark.parametrize("weights, count", [([1, 0, 0], 1), ([0.4, 0.3, 0.3], 2), ([0.25] * 4, 2), ([0.2] * 5, 3)])
+@pytest.mark.parametrize("weights, count", [
+    ([1, 0, 0], 1), ([0.4, 0.3, 0.3], 2), ([0.25] * 4, 2), ([0.2] * 5, 3), ([1 / 14] * 14, 7), ([1 / 783] * 783, 392),
+    ([0, 0, 0], 0)])
 def test_how_few_pixels_have_half_of_the_weight(weights, count):
-    assert fewest(np.array([weights])) == count
+    assert fewest(np.array([weights], dtype=np.float32)) == count
 
 
 def test_rows_that_do_not_fit(tmp_path):
+    with pytest.raises(ValueError, match="expected at least one"):
+        save_attention(tmp_path / "x.png", [], ["one"])
     with pytest.raises(ValueError, match="each with 2 maps"):
         save_attention(tmp_path / "x.png", [(np.ones((2, 2, 1)), (1, 0), [np.ones((2, 2))])], ["one", "two"])
     assert not list(tmp_path.iterdir())

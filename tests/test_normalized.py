@@ -5,7 +5,7 @@ import pytest
 
 import references
 from tinyar import gradcheck, sampling
-from tinyar.backend import to_device, to_host, xp
+from tinyar.backend import on_gpu, to_device, to_host, xp
 from tinyar.layers import noise_told
 from tinyar.layers.weights import Weighted
 from tinyar.models import PixelCNNpp, PixelSNAIL
@@ -171,6 +171,24 @@ def test_small_images_start_small(kind, size, like):
 
 
 @kinds
+def test_16_images_spread_evenly_start_the_lengths(kind):
+    """Others leave no trace, whatever they are."""
+    images = random_images(small(kind), 40, 8, 8)
+    chosen = [i * 40 // 16 for i in range(16)]
+    others = np.delete(np.arange(40), chosen)
+    found = []
+    for change in (chosen[0], chosen[-1], None, others):
+        model, changed = small(kind), images.copy()
+        if change is not None:
+            changed[change] = 0
+        model.prepare(changed)
+        found.append(np.concatenate([to_host(param).ravel() for _, param, _ in model.parameters()]))
+    first, last, as_they_are, without = found
+    np.testing.assert_array_equal(without, as_they_are)
+    assert (first != as_they_are).any() and (last != as_they_are).any() and (first != last).any()
+
+
+@kinds
 def test_prepare_only_once(kind):
     model = small(kind)
     model.prepare(random_images(model, 5, 8, 8))
@@ -254,6 +272,7 @@ def test_a_condition_of_the_wrong_size(kind):
 
 
 @kinds
+@pytest.mark.skipif(on_gpu, reason="on a GPU targets aren't looked at, which would wait for it")
 def test_codes_out_of_range(kind):
     model = small(kind, levels=6, likelihood="softmax", one_hot=True)
     x = to_device(np.full((2, 4, 4, 1), 6))

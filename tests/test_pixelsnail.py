@@ -171,10 +171,22 @@ def test_where_a_pixel_looks():
             i = at[0] * 5 + at[1]
             assert (flat[..., i:] == 0).all() and (flat[..., :i] > 0).all()
             np.testing.assert_allclose(flat.sum(axis=-1), 1 if i else 0, atol=1e-12)
-    block = model.net.links[0].blocks[0]
-    ul, q, k, v = block.question(model.net.links[0].first(scaled), scaled[..., :-1])
-    o = np.einsum("bhij,bijhc->bhc", looks[0], to_host(v).reshape(2, 4, 5, 2, 1)).reshape(2, 2)
-    np.testing.assert_allclose(to_host(block.attention(q, k, v))[:, 2, 3], o, atol=1e-12)
+    ul = model.net.links[0].first(scaled)
+    for block, weights in zip(model.net.links[0].blocks, looks):
+        _, q, k, v = block.question(ul, scaled[..., :-1])
+        o = np.einsum("bhij,bijhc->bhc", weights, to_host(v).reshape(2, 4, 5, 2, 1)).reshape(2, 2)
+        np.testing.assert_allclose(to_host(block.attention(q, k, v))[:, 2, 3], o, atol=1e-12)
+        ul = block(ul, scaled[..., :-1])
+
+
+def test_places_may_be_lists():
+    model = tiny()
+    x = to_device(random_images(model, 2, 3, 4))
+    whole = to_host(model(x))
+    model.start(2, 3, 4)
+    for row, col in np.ndindex(3, 4):
+        np.testing.assert_allclose(to_host(model.step(x[:, row, col], [row, col])), whole[:, row, col], atol=1e-12)
+        model.see(x[:, row, col], [row, col])
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def attention_cases(rng):
         Case("AboveAndLeft", layers.AboveAndLeft(layers.ShiftedConv2d(3, 4, (0,), (-1, 0, 1), **norm),
                                                  layers.ShiftedConv2d(3, 4, (-1, 0), (0,), **norm)), (2, 4, 5, 3),
              causal=False),
-        Case("SnailBlock", block([unit(conv, 3)]), [(2, 4, 3, 3), (2, 4, 3, 2)]),
+        Case("SnailBlock", block([unit(conv, 3), unit(conv, 3)]), [(2, 4, 3, 3), (2, 4, 3, 2)], entries=20),
         Case("SnailBlock without convolutions", block([]), [(2, 3, 4, 3), (2, 3, 4, 2)]),
     ]
 

@@ -6,7 +6,7 @@ from tinyar.layers.shape import move_down, move_left, move_right, move_up
 
 
 class AboveAndLeft(Layer):
-    """x -> y, which knows the pixels next to it that come earlier, not the pixel itself.
+    """x -> y, which depends on the earlier neighbours of a pixel, not on itself.
 
     forward     y = move_down(K_above x) + move_right(K_left x)          K_above 1x3, K_left 2x1: at (row, col)
                     columns col - 1 .. col + 1 of the row above, and rows row - 1 .. row of the column to the left
@@ -15,7 +15,7 @@ class AboveAndLeft(Layer):
     The zeros that come in behind a move stand after the bias: in the first row the first term is 0, not b.
 
     Drawing: `begin_row` at the first pixel of a row, with the whole row above; then `step_pixel` from pixel to pixel,
-    each with the pixel to its left. Both are the inputs of the convolutions, which see nothing of the pixel drawn.
+    each with the pixel to its left.
     """
 
     def __init__(self, above, left):

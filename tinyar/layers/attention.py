@@ -17,7 +17,8 @@ Pixels are numbered in raster order, 0 .. N - 1. q, k (N, key_channels), v and o
                 dk_j  = sum over i > j of ds_ij q_i / sqrt(key_channels)
 
 (Vaswani et al. 2017, "Attention is all you need", arXiv 1706.03762; for images Chen et al. 2018, "PixelSNAIL", arXiv
-1712.09763. The code published with the latter adds 1e-6 to z_i over its largest term; here z_i is exact.)
+1712.09763. The code published with the latter adds 1e-6 to z_i over its largest term: it divides by the sum of
+exp(s_ij - max) + 1e-6. Here z_i is exact.)
 """
 
 import numpy as np
@@ -59,7 +60,7 @@ class CausalAttention(Layer):
             if channels % heads:
                 raise ValueError(f"CausalAttention: expected {name} that {heads} heads share evenly, got {channels}")
         self.key_channels, self.value_channels, self.heads, self.chunk = key_channels, value_channels, heads, chunk
-        self.scale = (heads / key_channels) ** 0.5  # 1 / sqrt(key channels of a head)
+        self.scale = float(heads / key_channels) ** 0.5  # 1 / sqrt(key channels of a head)
 
     # -- the whole image -----------------------------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ class CausalAttention(Layer):
     def attend(self, q, k, v):
         """o, and log z (batch, heads, pixels, 1)."""
         self.check(q, k, v)
-        o = xp.zeros_like(v)
+        o = xp.zeros(v.shape, dtype=v.dtype)  # in C order, so that heads_of is a view into it
         q_heads, k_heads, v_heads, o_heads = map(self.heads_of, (q, k, v, o))
         log_z = xp.zeros((*q_heads.shape[:3], 1), dtype=q.dtype)
         for rows, earlier, later in self.chunks(q):
@@ -93,7 +94,7 @@ class CausalAttention(Layer):
         q, k, v, o, log_z = self.take_cache()
         if not need_dx:
             return None
-        dq, dk, dv = xp.zeros_like(q), xp.zeros_like(k), xp.zeros_like(v)
+        dq, dk, dv = (xp.zeros(x.shape, dtype=x.dtype) for x in (q, k, v))
         q_heads, k_heads, v_heads, dq_heads, dk_heads, dv_heads, do_heads = map(
             self.heads_of, (q, k, v, dq, dk, dv, do))
         do_o = self.heads_of(do * o).sum(axis=-1, keepdims=True)
@@ -115,11 +116,13 @@ class CausalAttention(Layer):
         return dq, dk, dv
 
     def chunks(self, q):
-        """Yield (rows, earlier, later) from pixel 1 on: slices of a chunk's pixels i, and of the j before its last.
+        """Yield (rows, earlier, later) for each chunk, from pixel 1 on.
 
-        `later` is added to the scores of the last columns, the pixels of the chunk itself: -inf where j isn't before i.
+        rows: the pixels i of the chunk; earlier: all j before its last one; later: what is added to the scores of the
+        last columns, the chunk's own pixels, -inf where j isn't before i.
         """
-        pixels, n = q.shape[1] * q.shape[2], self.chunk
+        pixels = q.shape[1] * q.shape[2]
+        n = min(self.chunk, pixels)
         later = xp.where(xp.arange(n - 1) < xp.arange(n)[:, None], 0, -float("inf")).astype(q.dtype)
         for start in range(1, pixels, n):
             stop = min(start + n, pixels)
@@ -132,13 +135,13 @@ class CausalAttention(Layer):
         return s
 
     def heads_of(self, x):
-        """x (batch, height, width, channels) as (batch, heads, pixels, channels of a head): a view."""
+        """x (batch, height, width, channels) as (batch, heads, pixels, channels of a head): of C order, a view."""
         return x.reshape(len(x), -1, self.heads, x.shape[-1] // self.heads).swapaxes(1, 2)
 
     def check(self, q, k, v):
         """Raise ValueError unless the three are images of one size, with the channels the layer was made for."""
         channels = self.key_channels, self.key_channels, self.value_channels
-        if any(x.shape != (*q.shape[:3], count) or x.ndim != 4 for x, count in zip((q, k, v), channels)):
+        if any(x.shape != (*q.shape[:3], count) for x, count in zip((q, k, v), channels)):
             raise ValueError(f"CausalAttention: expected images q, k, v of one size, with {channels} channels, "
                              f"got shapes {q.shape}, {k.shape}, {v.shape}")
 
@@ -168,7 +171,7 @@ class CausalAttention(Layer):
         self.keys[:, :, i], self.values[:, :, i] = (x.reshape(len(x), self.heads, -1) for x in (k, v))
 
     def weights(self, q, k):
-        """p of a pixel but the first (batch, heads, j): from its query (batch, heads, channels), and keys before it."""
+        """p (batch, heads, j) of one pixel i > 0, from its query (batch, heads, channels) and the keys before it."""
         s = xp.matmul(k, q[..., None] * self.scale)[..., 0]
         p = xp.exp(s - s.max(axis=-1, keepdims=True))
         return p / p.sum(axis=-1, keepdims=True)

@@ -33,7 +33,7 @@ class NormalizedModel(AutoregressiveModel):
         if not isinstance(weight_norm, bool):
             raise ValueError(f"{name}: weight_norm is True or False, got {weight_norm!r}")
         if likelihood == "softmax":
-            LogisticMixture(256, 1, components, mode)  # refuses what isn't used here, but stands among the options
+            LogisticMixture(256, 1, components, mode)  # checks them, though a softmax has no use for them
         meaning = (LogisticMixture(levels, image_channels, components, mode) if likelihood == "mixture"
                    else softmax_over(levels, one_hot))
         super().__init__(meaning, image_channels, False, one_hot, classes, map_channels)

@@ -1,7 +1,7 @@
 """The network of PixelSNAIL: convolutions for what is near, then attention to all that came before, block by block.
 
-One stream of features, ul, that knows earlier pixels alone. The convolutions look up, and up and left (2x2), so by
-themselves they never see much to the right of the pixel. Attention makes every earlier pixel reachable.
+One stream of features, ul, that knows earlier pixels alone. The convolutions (2x2) look up and left, so by themselves
+they never see much to the right of the pixel. Attention makes every earlier pixel reachable.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ class SnailBlock(Layer):
                 (k, v) = K([x, ul_1, g]),  q = Q([ul_1, g])      K and Q: a unit of single pixels, then a linear map
                 ul' = merge(ul_1, attention(q, k, v))
     backward    (dul_1, do) = merge's backward of dul';  (dq, dk, dv) = attention's backward of do
-                (dx, dul_1, -) += K's backward of [dk, dv];  (dul_1, -) += Q's backward of dq
+                (dx, dul_1, dg) += K's backward of [dk, dv];  (dul_1, dg) += Q's backward of dq       dg is dropped
                 dul = units' backward of dul_1
 
     x may be among what keys and values are made of, since attention looks at strictly earlier pixels. A query that
@@ -111,7 +111,7 @@ class Snail(RowThenPixel):
     backward    (dul_(b-1), dimage_b) = block_b's backward of dul_b
                 dx = first's backward of dul_0, and in the channels of the image the sum of all dimage_b
 
-    first    AboveAndLeft; blocks    SnailBlocks
+    first    AboveAndLeft, of which one term is drawn a row at a time: so RowThenPixel; blocks    SnailBlocks
     """
 
     def __init__(self, in_channels, first, blocks):
@@ -131,22 +131,23 @@ class Snail(RowThenPixel):
         return ul
 
     def backward(self, dul, need_dx=True):
-        dimages = []
+        dimages = 0
         for block in reversed(self.blocks):
             dul, dimage = block.backward(dul)
-            dimages.append(dimage)
+            if need_dx:
+                dimages = dimages + dimage
         dx = self.first.backward(dul, need_dx)
         if need_dx:
-            dx[..., :-1] += sum(dimages)
+            dx[..., :-1] += dimages
         return dx
 
     def looks(self, x, at):
         """Where the pixel `at` looks: for each block the weights of its attention, (batch, heads, height, width)."""
         found, ul = [], self.first(x)
         for block in self.blocks:
-            _, q, k, _ = block.question(ul, x[..., :-1])
+            ul, q, k, v = block.question(ul, x[..., :-1])
             found.append(block.attention.weights_at(q, k, at))
-            ul = block(ul, x[..., :-1])
+            ul = block.merge(ul, block.attention(q, k, v))
         return found
 
     # -- drawing -------------------------------------------------------------------------------------------------------
@@ -156,20 +157,20 @@ class Snail(RowThenPixel):
         self.latest = None
 
     def begin_row(self, row):
-        """The first term of ul_0; and with the row above complete, its last pixel is known."""
+        """The first term of ul_0. With the row above complete, its last pixel gets key and value."""
         self.first.begin_row(self.row, row)
         if row:
             self.tell_blocks(self.row[:, -1])
 
     def step_pixel(self, x, at):
-        """ul at a pixel, which doesn't depend on x, the pixel itself. The pixel to its left is known now.
+        """ul at a pixel, which doesn't depend on x, the pixel itself.
 
-        It wasn't in its own step, nor in `see`, which may come more than once.
+        Now the pixel to its left gets key and value. Not before, since step and see may be repeated at a pixel.
         """
         row, col = at
         if col and self.latest == (row, col - 1):
             self.tell_blocks(self.row[:, col - 1])
-        self.latest = at
+        self.latest = row, col
         ul = self.first.step_pixel(self.row[:, col - 1], at)
         for block in self.blocks:
             ul = block.step(ul, at)

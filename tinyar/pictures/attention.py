@@ -8,7 +8,7 @@ from tinyar.pictures.grids import save_figure, with_own_settings
 from tinyar.pictures.levels import shown_up_to
 from tinyar.pictures.plotting import VERMILLION
 
-HALF = 0.5  # of all weight, whose pixels are counted in the titles
+HALF = 0.5  # titles say how few pixels have this share of the weight
 
 
 @with_own_settings
@@ -16,9 +16,10 @@ def save_attention(path, rows, titles):
     """Write a row for each pixel: its image up to there, then a map of weights for each title, over the dimmed image.
 
     rows    (image (height, width, 1 or 3) of numbers from 0 to 1, (row, col), maps), where maps has an array (height,
-            width) of weights for each title, which sum to 1
+            width) of weights for each title, which sum to 1, or to 0 at the first pixel
 
-    Above each map stands how few of the pixels have half of the weight. Raises ValueError for rows of other maps.
+    Above each map stands how few of the pixels have half of the weight. Raises ValueError unless each row has a map for
+    each title.
     """
     if not rows or not all(len(maps) == len(titles) for *_, maps in rows):
         raise ValueError(f"rows: expected at least one, each with {len(titles)} maps")
@@ -29,7 +30,7 @@ def save_attention(path, rows, titles):
         line[0].set_title(f"row {at[0]}, column {at[1]}", fontsize=8)
         for axis, weights in zip(line[1:], maps):
             axis.imshow(over_dimmed(image, weights))
-            axis.set_title(f"half of it on {fewest(weights)} pixels", fontsize=8)
+            axis.set_title(f"half of it on {fewest(weights)} of {at[0] * image.shape[1] + at[1]} pixels", fontsize=8)
         for axis in line:
             axis.plot(at[1], at[0], "s", markersize=4, markerfacecolor="none", markeredgecolor="tab:blue")
             axis.set(xticks=[], yticks=[])
@@ -47,4 +48,6 @@ def over_dimmed(image, weights):
 
 def fewest(weights):
     """How many of the largest weights make up half of all."""
-    return int(np.searchsorted(np.cumsum(np.sort(weights, axis=None)[::-1]), HALF * weights.sum()) + 1)
+    largest_first = np.sort(weights, axis=None)[::-1].astype(np.float64)
+    reached = np.cumsum(largest_first) >= HALF * largest_first.sum() * (1 - 1e-6)  # weights are rounded to float32
+    return int(reached.argmax()) + 1 if largest_first.any() else 0
