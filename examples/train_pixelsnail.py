@@ -20,7 +20,7 @@ from tinyar import models, training
 from tinyar.optim import cosine
 
 NAME = "pixelsnail"
-DEFAULTS = dict(epochs=ByData(3, digits=8), batch_size=ByData(16, digits=16), lr=ByData(2e-3, digits=5e-3))
+DEFAULTS = dict(epochs=ByData(3, digits=16), batch_size=ByData(16, digits=16), lr=ByData(2e-3, digits=1e-2))
 
 
 def parse_arguments():

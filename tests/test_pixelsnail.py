@@ -198,9 +198,9 @@ def test_micro_batches_count_the_scores():
     narrow = dict(channels=4, units=1, key_channels=4, value_channels=4)
     by_maps = parallel.micro_batch_size(PixelSNAIL(chunk=1, **narrow), images, 2)
     by_scores = parallel.micro_batch_size(PixelSNAIL(chunk=64, **narrow), images, 2)
-    assert by_scores == 2 ** 20 // (2 * 4 * 64 * 784) == 2 < by_maps
-    heads = parallel.micro_batch_size(PixelSNAIL(chunk=16, heads=4, **narrow), images, 2)
-    assert heads == by_scores
+    assert by_scores == 4 < by_maps == 2 ** 20 // (2 * 4 * 15 * 784)  # 4: of LEAST_PIXELS
+    heads = parallel.micro_batch_size(PixelSNAIL(chunk=4, heads=4, **narrow), images, 2)
+    assert by_scores < heads == 2 ** 20 // (2 * 4 * 4 * 4 * 784) < by_maps
 
 
 @pytest.mark.parametrize("options, message", [

@@ -35,9 +35,9 @@ CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
 GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
 # A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
 LEAST_IMAGES = {Recurrence: 8, Conv2d: 4}  # others: 2
-# A network on several grids has many layers with little to do, where threads wait for Python's lock. So with a
-# HalvingConv2d a micro-batch has this many pixels, even if a thread stays idle.
-LEAST_PIXELS = 4 * 28 * 28
+# Networks on several grids, or with attention, have many layers with little to do, where threads wait for Python's lock.
+# So a micro-batch has this many pixels there, even if a thread stays idle.
+LEAST_PIXELS, MANY_SMALL_LAYERS = 4 * 28 * 28, (HalvingConv2d, CausalAttention)
 
 
 class Workers:
@@ -118,7 +118,7 @@ class Workers:
 
 def micro_batch_size(model, images, threads):
     """How many images at a time: two feature maps of the widest layer should fit into a core's cache,
-    and no thread be idle. With a HalvingConv2d they have at least LEAST_PIXELS, even if a thread stays idle.
+    and no thread be idle. With MANY_SMALL_LAYERS they have at least LEAST_PIXELS, even if a thread stays idle.
 
     The scores of an attention's chunk count as a map. A GPU has other limits: as many as its memory holds, a training
     batch in one piece.
@@ -132,7 +132,7 @@ def micro_batch_size(model, images, threads):
     least = max((LEAST_IMAGES[kind] for _, layer in model.layers() for kind in LEAST_IMAGES if isinstance(layer, kind)),
                 default=2)
     size = min(-(-len(images) // threads), max(least, most))
-    if not on_gpu and any(isinstance(layer, HalvingConv2d) for _, layer in model.layers()):
+    if not on_gpu and any(isinstance(layer, MANY_SMALL_LAYERS) for _, layer in model.layers()):
         size = max(size, min(len(images), -(-LEAST_PIXELS // pixels)))
     return size
 
