@@ -90,10 +90,11 @@ def test_other_weights(image_channels, count, outputs, total, nats):
 
 
 def test_published_sizes():
-    """That of CIFAR-10: test_readme."""
     def count(**options):
         return PixelSNAIL.published("cifar10", **options).count_parameters()
 
+    assert count() == 46_180_788
+    assert count(weight_norm=False) == 46_110_132
     assert PixelSNAIL.published("imagenet32").count_parameters() == 46_237_548
     assert count(repeat_place=False) == 46_021_908
     assert count(blocks=8) == 30_797_840

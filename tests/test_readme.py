@@ -95,7 +95,7 @@ def test_the_lesson_on_conditions_runs():
 
 @pytest.mark.parametrize("page", PAGES, ids=["front", "lessons"])
 def test_what_is_shown_of_own_layer_stands_in_the_file(page):
-    heading = "Your own layer" if page == FRONT else "10. Your own layer"
+    heading = "Your own layer" if page == FRONT else "12. Your own layer"
     paragraphs = [part.strip("\n") for block in blocks(section(page, heading)) for part in re.split(r"\n\n+", block)]
     code = [part for part in paragraphs if not part.startswith(("from ", "import "))]
     assert code and all(f"{part}\n" in OWN_LAYER or f"{textwrap.indent(part, '    ')}\n" in OWN_LAYER for part in code)
