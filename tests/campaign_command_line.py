@@ -42,13 +42,13 @@ LABELS = "", " ", "abc", "10", "-2", "nan", "1e3", "0x1", "1.5", LONG
 
 # What a script is started with, so that only the option in question is wrong.
 DIGITS = ["--data", "digits"]
-BASE = {"draw.py": ["gated"], "pixel_levels.py": ["gated"], "receptive_field.py": [],
-        **{f"benchmarks/{name}.py": [] for name in (
-    "layers", "sampling", "training_step")}}
+BASE = {"draw.py": ["gated"], "pixel_levels.py": ["gated"], "attention.py": ["snail"], "receptive_field.py": [],
+        **{f"benchmarks/{name}.py": [] for name in ("layers", "sampling", "training_step")}}
 NEEDED = {("draw.py", "known_rows"): ["--complete"], ("draw.py", "images"): ["--complete"],
           ("draw.py", "completions"): ["--complete"], ("draw.py", "data_dir"): ["--complete"],
           "hide_labels": ["--classes"]}
 VALUES = {"out": FOLDERS, ("draw.py", "out"): PICTURES, ("pixel_levels.py", "out"): PICTURES,
+          ("attention.py", "out"): PICTURES, "run": CHECKPOINTS,
           "checkpoint": CHECKPOINTS, "runs": CHECKPOINTS, "prior": CHECKPOINTS,
           "data_dir": MISSING_DATA, "label": LABELS, ("train_vqvae.py", "prior"): NAMES,
           ("benchmarks/layers.py", "only"): TITLES}
@@ -84,10 +84,13 @@ def start(script, arguments, folder):
 
 
 def prepare(folder):
-    """What the bad values name: a text, a pipe, an empty folder, half a checkpoint; and a small run to draw from."""
+    """What the bad values name: a text, a pipe, an empty folder, half a checkpoint; and small runs to draw from."""
     small = ["--classes", "--channels", "8", "--dilations", "1", "--epochs", "1", "--out", "gated"]
     subprocess.run([sys.executable, EXAMPLES / "train_gated.py", *DIGITS, *small], cwd=folder, env=environment(folder),
                    check=True, capture_output=True)
+    small = ["--channels", "4", "--blocks", "1", "--units", "1", "--epochs", "1", "--out", "snail"]
+    subprocess.run([sys.executable, EXAMPLES / "train_pixelsnail.py", *DIGITS, *small], cwd=folder,
+                   env=environment(folder), check=True, capture_output=True)
     (folder / "file").write_text("a text")
     (folder / "empty").mkdir()
     os.mkfifo(folder / "pipe")
@@ -112,14 +115,14 @@ def bad_values(script, dest, nargs, kind, choices):
 def commands(script, dest, names, nargs, kind, choices):
     """The arguments of a call for each bad value."""
     base = BASE.get(script, DIGITS)
-    if dest == "data_dir" and script != "draw.py":
-        base = ["--data", "mnist"]
-    elif dest == "data_dir":
+    if dest == "data_dir" and script == "draw.py":
         base = ["half.npz"]
+    elif dest == "data_dir" and script not in BASE:
+        base = ["--data", "mnist"]
     for value in bad_values(script, dest, nargs, kind, choices):
         needed = NEEDED.get((script, dest)) or NEEDED.get(dest) or []
         if not names:
-            yield [value] if dest == "checkpoint" else [*base, value]
+            yield [value] if dest in ("checkpoint", "run") else [*base, value]
         elif nargs == 0:
             yield [*base, f"{names[-1]}={value}"]
         elif nargs in (None, "?"):

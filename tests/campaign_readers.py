@@ -5,6 +5,7 @@ no checksums, an oracle reads the spoilt folder in a second way, from the format
 """
 
 import contextlib
+import functools
 import dataclasses
 import gzip
 import io
@@ -86,6 +87,11 @@ def vqvae():
                         code_channels=3)
 
 
+def vqvae2():
+    return models.VQVAE2(levels=5, channels=4, residual_units=1, residual_channels=4, codes=6, top_codes=5,
+                         code_channels=3)
+
+
 def make_vqvae(folder):
     fit(vqvae(), folder, average=None)
 
@@ -93,7 +99,10 @@ def make_vqvae(folder):
 ZOO = {"pixelcnn": models.PixelCNN(**{**PIXELS, "image_channels": 3, "channels": 6}, classes=2),
        "gated": models.GatedPixelCNN(levels=5, channels=4, first_kernel=3, dilations=(1,)),
        "rowlstm": models.RowLSTM(levels=5, hidden=4, layers=1, first_kernel=3, head=(4,)),
-       "pixelrnn": models.PixelRNN(levels=5, hidden=4), "vqvae": models.VQVAE(levels=5, widths=(4,), codes=6)}
+       "pixelrnn": models.PixelRNN(levels=5, hidden=4), "vqvae": models.VQVAE(levels=5, widths=(4,), codes=6),
+       "pixelcnnpp": models.PixelCNNpp(levels=5, channels=2, components=2), "vqvae2": vqvae2(),
+       "pixelsnail": models.PixelSNAIL(levels=5, channels=4, blocks=1, units=1, key_channels=2, value_channels=2),
+       "told": models.GatedPixelCNN(levels=6, one_hot=True, channels=4, first_kernel=3, dilations=(1,), map_codes=5)}
 
 
 def make_zoo(folder):
@@ -159,16 +168,16 @@ def code_data():
     return data.Dataset("small", *(data.Split(part) for part in parts), 5, "small images")
 
 
-def make_codes(folder):
-    codes.cached_dataset(folder / "codes.npz", vqvae(), code_data())
+def make_codes(folder, autoencoder=vqvae):
+    codes.cached_datasets(folder / "codes.npz", autoencoder(), code_data())
 
 
-def read_codes(folder):
-    found = codes.cached_dataset(folder / "codes.npz", vqvae(), code_data())
+def read_codes(folder, autoencoder=vqvae):
+    found = codes.cached_datasets(folder / "codes.npz", autoencoder(), code_data())
     if [path.name for path in folder.iterdir()] != ["codes.npz"]:
         raise TouchedError(f"left behind: {sorted(os.listdir(folder))}")
-    return {"splits": [found.train.images, found.validation.images, found.test.images], "levels": found.levels,
-            "text": found.description}
+    return [{"splits": [level.train.images, level.validation.images, level.test.images], "levels": level.levels,
+             "maps": level.train.maps, "text": level.description} for level in found]
 
 
 # -- draw.py -----------------------------------------------------------------------------------------------------------
@@ -193,6 +202,17 @@ def make_both_stages(folder):
     prior = models.PixelCNN(**{**PIXELS, "levels": 6}, one_hot=True)
     about = {"autoencoder": codes.checksum(autoencoder)}
     training.fit(prior, grids[:16], grids[16:], out=folder / "prior", about=about, **FIT)
+
+
+def make_three_stages(folder):
+    autoencoder = vqvae2()
+    fit(autoencoder, folder / "autoencoder", average=None)
+    top, bottom = codes.extract(autoencoder, IMAGES)
+    common = dict(one_hot=True, channels=4, first_kernel=3, dilations=(1,), head=())
+    for level, prior, split in (("top", models.GatedPixelCNN(5, **common), data.Split(top)),
+                                ("bottom", models.GatedPixelCNN(6, map_codes=5, map_units=0, **common),
+                                 data.Split(bottom, maps=top))):
+        training.fit(prior, split, split, out=folder / level, about=codes.about_prior(autoencoder, level), **FIT)
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -332,6 +352,12 @@ READERS = [
     Reader("fit(resume) model.npz", make_run, resume, ("model.npz",), CHECKPOINT),
     Reader("codes.cached_dataset", make_codes, read_codes, ("codes.npz",),
            {kind: spoiler for kind, spoiler in ARCHIVE.items() if kind != "not finite"}, cache=True),
+    Reader("codes.cached_datasets, two levels", functools.partial(make_codes, autoencoder=vqvae2),
+           functools.partial(read_codes, autoencoder=vqvae2), ("codes.npz",),
+           {kind: spoiler for kind, spoiler in ARCHIVE.items() if kind != "not finite"}, cache=True),
+    Reader("draw.py, a VQ-VAE-2", make_three_stages, lambda folder: draw(folder, folder),
+           ("autoencoder/model.npz", "top/model.npz", "bottom/model.npz"),
+           {**CHECKPOINT, "field of about": spoil.about_field}),
     Reader("draw.py, a model of pixels", make_run, lambda folder: draw(folder, folder / "model.npz"), ("model.npz",),
            {**CHECKPOINT, "field of about": spoil.about_field}),
     Reader("draw.py, a VQ-VAE", make_both_stages, lambda folder: draw(folder, folder),
