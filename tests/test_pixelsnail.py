@@ -144,13 +144,13 @@ def test_convolutions_alone_do_not_reach():
 def test_a_query_that_knows_the_pixel_leaks():
     """Attention is causal by its keys: were x among what queries are made of, the pixel would see itself."""
     model = tiny()
-    question = model.net.links[0].blocks[0].question
+    qkv = model.net.links[0].blocks[0].qkv
 
     def peeking(ul, x):
-        ul, q, k, v = question(ul, x)
+        ul, q, k, v = qkv(ul, x)
         return ul, q + x, k, v
 
-    model.net.links[0].blocks[0].question = peeking
+    model.net.links[0].blocks[0].qkv = peeking
     images = np.zeros((2, 3, 4, 1), dtype=int)
     images[1, 1, 2] = 4
     one, other = to_host(model(to_device(images)))
@@ -174,7 +174,7 @@ def test_where_a_pixel_looks():
             np.testing.assert_allclose(flat.sum(axis=-1), 1 if i else 0, atol=1e-12)
     ul = model.net.links[0].first(scaled)
     for block, weights in zip(model.net.links[0].blocks, looks):
-        _, q, k, v = block.question(ul, scaled[..., :-1])
+        _, q, k, v = block.qkv(ul, scaled[..., :-1])
         o = np.einsum("bhij,bijhc->bhc", weights, to_host(v).reshape(2, 4, 5, 2, 1)).reshape(2, 2)
         np.testing.assert_allclose(to_host(block.attention(q, k, v))[:, 2, 3], o, atol=1e-12)
         ul = block(ul, scaled[..., :-1])

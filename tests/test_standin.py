@@ -33,6 +33,7 @@ FILES_ON_STANDIN = {
     "test_vqvae.py": "threads or resumed or decoding or perplexity or moves or variance or bound",
     "test_recurrent.py": "step or gradient",
     "test_autoregressive.py": "draws_equal and (Row or Diagonal or PixelRNN or maps)",
+    "test_vqvae2.py": "reference or sum or images or checkpoint", "test_codes.py": "reference or vectors or generate",
     "test_model.py": "autoencoder or ones_own or class", "test_mutants.py": "", "test_mixture.py": "",
     "test_dropout.py": "", "test_weights.py": "",
     "test_attention.py": "", "test_pixelcnnpp.py": "networks or data or drawing or map",

@@ -39,10 +39,10 @@ class SnailBlock(Layer):
         self.repeats = repeats
 
     def __call__(self, ul, x):
-        ul, *qkv = self.question(ul, x)
+        ul, *qkv = self.qkv(ul, x)
         return self.merge(ul, self.attention(*qkv))
 
-    def question(self, ul, x):
+    def qkv(self, ul, x):
         """(ul_1, q, k, v) by inference."""
         for unit in self.units:
             ul = unit(ul)
@@ -145,7 +145,7 @@ class Snail(RowThenPixel):
         """Where the pixel `at` looks: for each block the weights of its attention, (batch, heads, height, width)."""
         found, ul = [], self.first(x)
         for block in self.blocks:
-            ul, q, k, v = block.question(ul, x[..., :-1])
+            ul, q, k, v = block.qkv(ul, x[..., :-1])
             found.append(block.attention.weights_at(q, k, at))
             ul = block.merge(ul, block.attention(q, k, v))
         return found

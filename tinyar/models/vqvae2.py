@@ -27,7 +27,7 @@ import numpy as np
 
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layers.combine import Chain
-from tinyar.layers.pointwise import Linear
+from tinyar.layers.pointwise import Linear, check_channels
 from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
 from tinyar.model import check_finite
@@ -74,7 +74,9 @@ class VQVAE2(Autoencoder):
             raise ValueError(f"VQVAE2: bottom_stride is 2 or 4, got {bottom_stride!r}")
         super().__init__(levels, image_channels, output, components, stride=2 * bottom_stride)
         check_count(self, "residual_units", residual_units, least=0)
-        check_count(self, "channels", channels, least=2)
+        check_channels(self, channels)
+        if channels < 2:
+            raise ValueError("VQVAE2: channels: expected at least 2, since some layers have half as many, got 1")
         self.bottom_stride, self.code_channels = bottom_stride, code_channels
         rng, half = np.random.default_rng(seed), channels // 2
 
