@@ -106,6 +106,8 @@ class VQVAE2(Autoencoder):
         self.up = ConvTranspose2d(code_channels, code_channels, 4, 2, 1, rng=rng)
         self.decoder = transposed(2 * code_channels, *[half] * once_more, self.outputs)
         start_small(self.decoder.links[-1])  # the first outputs are near 0, the middle grey, rather than far off
+        # At first the bottom codes should tell of the image, not repeat the top codes: on digits half the error.
+        start_small(self.decoder_top.links[-1])
 
     # -- training ------------------------------------------------------------------------------------------------------
 
