@@ -302,6 +302,7 @@ def test_parameter_counts_of_single_layers():
     (dict(first="masked"), "'gated' or 'plain'"), (dict(activation="tanh"), "'relu' or 'elu'"),
     (dict(dilations=(0,)), "dilations"), (dict(dilations=(1.5,)), "dilations"), (dict(dilations=2), "dilations"),
     (dict(head=64), "head: expected a list"), (dict(head=np.array([8, 0])), "head"),
+    (dict(dilations=(1, 256)), "dilations: expected at most 255, got 256"),
     (dict(first="plain", dilations=()), "dilations"), (dict(levels=1), "2 to 256"),
     (dict(channels=0), "channel counts"), (dict(image_channels=3, channels=2), "dealt out"),
     (dict(one_hot=True, image_channels=3), "one_hot"),

@@ -18,6 +18,7 @@ import numpy as np
 from tinyar.layer import Layer
 from tinyar.layers.combine import Chain
 from tinyar.layers.gated import GatedBlock, horizontal_convolution
+from tinyar.layers.masked import LARGEST_KERNEL
 from tinyar.layers.pointwise import ELU, ReLU
 from tinyar.layers.shifted import ShiftedConv2d
 from tinyar.layers.streams import RowThenPixel
@@ -68,6 +69,8 @@ class GatedPixelCNN(AutoregressiveModel):
         for option, value, known in (("first", first, ("gated", "plain")), ("activation", activation, ("relu", "elu"))):
             if value not in known:
                 raise ValueError(f"GatedPixelCNN: {option} is {known[0]!r} or {known[1]!r}, got {value!r}")
+        if max(dilations, default=1) > LARGEST_KERNEL:
+            raise ValueError(f"GatedPixelCNN: dilations: expected at most {LARGEST_KERNEL}, got {max(dilations)}")
         if first == "plain" and not dilations:
             raise ValueError("GatedPixelCNN: dilations: behind a plain first layer there has to be a block, got none")
         check_count(self, "map_units", map_units, least=0)
