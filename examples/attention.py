@@ -14,6 +14,7 @@ Takes seconds. Writes attention.png beside the checkpoint, or --out.
 import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
+import numpy as np
 from arguments import ArgumentParser, beside, load_again, path, up_to
 from pixel_levels import least_certain, load_runs, tables_of
 
@@ -54,8 +55,9 @@ def main():
         raise ValueError(f"{args.run}: expected a PixelSNAIL, which has attention, got a {type(model).__name__}")
     dataset = load_again(about, args.data_dir)
     print(f"data:  {dataset.description}")
-    images = dataset.test.images[:args.pixels]
-    labels = [None] * len(images) if dataset.test.labels is None else dataset.test.labels[:args.pixels]
+    some = np.arange(args.pixels) * len(dataset.test) // args.pixels  # spread evenly: some files are sorted
+    images = dataset.test.images[some]
+    labels = [None] * len(images) if dataset.test.labels is None else dataset.test.labels[some]
     below = tables_of(model, images, labels)[:, min(1, len(images[0]) - 1):]  # the first row has little to look at
     pixels = [(row + min(1, len(images[0]) - 1), col) for row, col in least_certain(below)]
     rows = [(image / (dataset.levels - 1), at, looks(model, image, label, at))
