@@ -43,8 +43,8 @@ def float64_call(case):
 def test_every_case_keeps_the_contract(case):
     x, condition = case.inputs(seed=2)
     before, x_before = copies(case.layer.arrays()), [np.array(part) for part in (x if isinstance(x, tuple) else (x,))]
-    comparisons = check_layer(case.layer, x, condition=condition, causal=case.causal, entries=min(5, case.entries),
-                              seed=1)
+    few = min(3, case.entries)  # test_gradcheck.py has more of each tensor
+    comparisons = check_layer(case.layer, x, condition=condition, causal=case.causal, entries=few, seed=1)
     assert max(comparison.relative_error for comparison in comparisons) < 1e-6
     assert {name for name, _, _ in case.layer.parameters()} <= {comparison.name for comparison in comparisons}
     # the layer itself isn't touched

@@ -344,12 +344,12 @@ def parsed(arguments, *line):
     (["--data", "digits", "--binarize", "fixed", "--seed", "3"], (8, 8, 1), 2)])
 def test_the_examples_load_the_data_asked_for_and_load_it_again(tmp_path, arguments, line, shape, levels):
     save_pictures(tmp_path, [f"{number}.png" for number in range(6)])
-    args = parsed(arguments, *line, "--data-dir", str(tmp_path))
+    args = parsed(arguments, *line, *(["--data-dir", str(tmp_path)] if "folder" in line else []))
     first = arguments.load_data(args)
     assert (first.image_shape, first.levels) == (shape, levels)
     about = {"options": arguments.options_of_a_run(args)}
     assert "data_dir" not in about["options"]
-    again = arguments.load_again(about, tmp_path)
+    again = arguments.load_again(about, tmp_path if "folder" in line else None)
     assert again.description == first.description
     np.testing.assert_array_equal(again.test.images, first.test.images)
 
