@@ -9,7 +9,7 @@
 
 The README says what such runs came to, in bits per dimension and minutes. A run writes to a new folder in runs/:
 model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
-What is new in the next lesson: `diff examples/train_pixelcnn.py examples/train_gated.py`.
+What is new in this lesson: `diff examples/train_pixelcnn.py examples/train_gated.py`.
 """
 
 import endings  # first, so that Ctrl-C ends the imports too in one line

@@ -5,6 +5,7 @@ codes, pictures, data, backend.
 
 Words, each with one meaning throughout:
     level         the value of a sub-pixel, a whole number 0 .. levels - 1; a sub-pixel is one colour of a pixel
+                  (a VQ-VAE-2 has two levels of codes, top and bottom: there the word is the paper's)
     outputs       what a network puts out for a pixel; logits, where a softmax follows
     tap           one place of a kernel, an offset (row, column); it lives or is masked
     segment       the live taps of one row of a kernel

@@ -11,8 +11,8 @@ Arrays are those of `tinyar.backend.xp`, channels-last: images (batch, height, w
 
 Backward. dx has the shape of x. Gradients are added (+=), since one layer may serve several micro-batches before an
 optimizer steps. A backward begins with `take_cache`, which uses up what one forward kept (keep x itself, not a copy).
-With need_dx=False it returns None: nobody asks for the gradient of the image, and it is costly. forward never
-writes into x, nor backward into dy.
+With need_dx=False it returns None (or several): nobody asks for the gradient of the image, and it is costly. forward
+never writes into x, nor backward into dy.
 
 Kinks. A layer that isn't smooth (ReLU) says on which side of its kink each number stands: `sides`. Finite differences
 mean nothing across a kink, so tinyar.gradcheck keeps to one side.
@@ -22,7 +22,7 @@ raster order, and, where the layer is made so, on x at the pixel itself. They ha
 
     layer.start(batch, height, width)   forget everything; empty images of this size come next
     y = layer.step(x, at)               the output at the pixel at = (row, col); x (batch, channels) is the input there
-    layer.see(x, at)                    the input at this pixel is known to be x; nothing is computed
+    layer.see(x, at)                    the input at this pixel is known to be x; there is no output
 
 Steps go through the raster, row by row, left to right. A step may be repeated at a pixel with another x; the last x
 counts. So memory is made in start (with super().start for the children) and written by position: nothing is appended,

@@ -4,7 +4,8 @@ The slow way runs the whole network once for every pixel and throws all but one 
 the features of a pixel never change once the pixels before it are known, so each needs to be computed only once:
 `model.step` computes the features of one pixel in every layer, from what earlier steps remembered. The result
 is the same to rounding, the cost per pixel doesn't grow with the image, and the memory is a few rows of features
-(Ramachandran et al. 2017, arXiv 1704.06001). The slow way stands in the tests, as the definition.
+(Ramachandran et al. 2017, arXiv 1704.06001). Attention is the exception: it looks at all earlier pixels, and keeps keys
+and values of them all. The slow way stands in the tests, as the definition.
 
 Why draw at random rather than take the likeliest level of every pixel? The likeliest image isn't a typical one:
 on binary digits each pixel taken for itself is likeliest black, and so would be the whole image. Only draws have the

@@ -130,14 +130,14 @@ class PlusPlus(nn.Module):
     def __init__(self, net):
         super().__init__()
         pyramid, _, output = net.links
-        self.rows, self.above_and_left = Convolution(pyramid.first.rows), AboveAndLeft(pyramid.first.above_and_left)
+        self.first_u, self.above_and_left = Convolution(pyramid.first.first_u), AboveAndLeft(pyramid.first.above_and_left)
         self.up = nn.ModuleList(map(stage_of, pyramid.up))
         self.down = nn.ModuleList(map(stage_of, pyramid.down))
         self.output = Convolution(output)
 
     def forward(self, x):
         x = torch.cat([x, torch.ones_like(x)], dim=1)
-        pile = [(functional.pad(self.rows(x), MOVED_DOWN), self.above_and_left(x))]
+        pile = [(functional.pad(self.first_u(x), MOVED_DOWN), self.above_and_left(x))]
         for stage in self.up:
             pile.append(stage(*pile[-1]))
         u, ul = pile.pop()

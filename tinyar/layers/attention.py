@@ -12,7 +12,8 @@ Pixels are numbered in raster order, 0 .. N - 1. q, k (N, key_channels), v and o
 
     backward    dv_j  = sum over i > j of p_ij do_i
                 dp_ij = do_i . v_j
-                ds_ij = p_ij (dp_ij - do_i . o_i)            the softmax: sum over j of p_ij dp_ij is do_i . o_i
+                ds_ij = p_ij (dp_ij - do_i . o_i)            since d p_ij / d s_im = p_ij ((1 if j = m else 0) - p_im),
+                                                             and sum over m of p_im dp_im = do_i . o_i
                 dq_i  = sum over j < i of ds_ij k_j / sqrt(key_channels)
                 dk_j  = sum over i > j of ds_ij q_i / sqrt(key_channels)
 
@@ -34,15 +35,15 @@ class CausalAttention(Layer):
         heads    the channels are cut into so many parts, and each of them attends for itself
         chunk    how many pixels i are treated at a time
 
-    It has no parameters. As plain Python, for one image and one head, with sc = sqrt(key_channels):
+    It has no parameters. As plain Python, for one image and one head:
 
         o = zeros((N, value_channels))
         for i in range(1, N):
-            p = exp(k[:i] @ q[i] / sc)
-            o[i] = p / p.sum() @ v[:i]
+            e = exp(k[:i] @ q[i] / sqrt(key_channels))
+            o[i] = e / e.sum() @ v[:i]
 
     All p_ij are N^2 numbers an image, too many to keep. So pixels are treated in chunks: `chunk` rows of the matrix at
-    a time, and of these only the columns of earlier pixels. forward keeps o and log z_i, N numbers, and backward makes
+    a time, and of these only the columns of earlier pixels. forward keeps q, k, v, o and log z_i, and backward makes
     p_ij = exp(s_ij - log z_i) once more (Rabe & Staats 2021, arXiv 2112.05682). The greatest score of a row is taken
     off before exp, so that nothing overflows.
 
@@ -78,15 +79,15 @@ class CausalAttention(Layer):
         o = xp.zeros(v.shape, dtype=v.dtype)  # in C order, so that heads_of is a view into it
         q_heads, k_heads, v_heads, o_heads = map(self.heads_of, (q, k, v, o))
         log_z = xp.zeros((*q_heads.shape[:3], 1), dtype=q.dtype)
-        for rows, earlier, later in self.chunks(q):
-            s = self.scores(q_heads[:, :, rows], k_heads[:, :, earlier], later)
+        for asking, earlier, mask in self.chunks(q):
+            s = self.scores(q_heads[:, :, asking], k_heads[:, :, earlier], mask)
             most = s.max(axis=-1, keepdims=True)
             s -= most
-            p = xp.exp(s, out=s)
-            z = p.sum(axis=-1, keepdims=True)
-            # o_i = sum_j p_ij v_j
-            o_heads[:, :, rows] = xp.matmul(p, v_heads[:, :, earlier]) / z
-            log_z[:, :, rows] = xp.log(z) + most
+            e = xp.exp(s, out=s)
+            z = e.sum(axis=-1, keepdims=True)
+            # o_i = sum_j e_ij v_j / z_i
+            o_heads[:, :, asking] = xp.matmul(e, v_heads[:, :, earlier]) / z
+            log_z[:, :, asking] = xp.log(z) + most
         return o, log_z
 
     def backward(self, do, need_dx=True):
@@ -97,41 +98,41 @@ class CausalAttention(Layer):
         dq, dk, dv = (xp.zeros(x.shape, dtype=x.dtype) for x in (q, k, v))
         q_heads, k_heads, v_heads, dq_heads, dk_heads, dv_heads, do_heads = map(
             self.heads_of, (q, k, v, dq, dk, dv, do))
-        do_o = self.heads_of(do * o).sum(axis=-1, keepdims=True)
-        for rows, earlier, later in self.chunks(q):
-            s = self.scores(q_heads[:, :, rows], k_heads[:, :, earlier], later)
-            s -= log_z[:, :, rows]
+        slope_dot_o = self.heads_of(do * o).sum(axis=-1, keepdims=True)  # do_i . o_i
+        for asking, earlier, mask in self.chunks(q):
+            s = self.scores(q_heads[:, :, asking], k_heads[:, :, earlier], mask)
+            s -= log_z[:, :, asking]
             p = xp.exp(s, out=s)
             # o_i = sum_j p_ij v_j
-            dv_heads[:, :, earlier] += xp.matmul(p.swapaxes(2, 3), do_heads[:, :, rows])
-            ds = xp.matmul(do_heads[:, :, rows], v_heads[:, :, earlier].swapaxes(2, 3))
+            dv_heads[:, :, earlier] += xp.matmul(p.swapaxes(2, 3), do_heads[:, :, asking])
+            dp = xp.matmul(do_heads[:, :, asking], v_heads[:, :, earlier].swapaxes(2, 3))
             # p = softmax(s)
-            ds -= do_o[:, :, rows]
+            ds = xp.subtract(dp, slope_dot_o[:, :, asking], out=dp)
             ds *= p
             # s_ij = q_i . k_j scale
-            dq_heads[:, :, rows] = xp.matmul(ds, k_heads[:, :, earlier])
-            dk_heads[:, :, earlier] += xp.matmul(ds.swapaxes(2, 3), q_heads[:, :, rows])
+            dq_heads[:, :, asking] = xp.matmul(ds, k_heads[:, :, earlier])
+            dk_heads[:, :, earlier] += xp.matmul(ds.swapaxes(2, 3), q_heads[:, :, asking])
         dq *= self.scale
         dk *= self.scale
         return dq, dk, dv
 
     def chunks(self, q):
-        """Yield (rows, earlier, later) for each chunk, from pixel 1 on.
+        """Yield (asking, earlier, mask) for each chunk, from pixel 1 on.
 
-        rows: the pixels i of the chunk; earlier: all j before its last one; later: what is added to the scores of the
-        last columns, the chunk's own pixels, -inf where j isn't before i.
+        asking: a slice, the pixels i of the chunk; earlier: a slice, all j before its last one; mask: what is added to
+        the scores of the last columns, the chunk's own pixels, -inf where j isn't before i.
         """
         pixels = q.shape[1] * q.shape[2]
         n = min(self.chunk, pixels)
-        later = xp.where(xp.arange(n - 1) < xp.arange(n)[:, None], 0, -float("inf")).astype(q.dtype)
+        mask = xp.where(xp.arange(n - 1) < xp.arange(n)[:, None], 0, -float("inf")).astype(q.dtype)
         for start in range(1, pixels, n):
             stop = min(start + n, pixels)
-            yield slice(start, stop), slice(0, stop - 1), later[:stop - start, :stop - start - 1]
+            yield slice(start, stop), slice(0, stop - 1), mask[:stop - start, :stop - start - 1]
 
-    def scores(self, q, k, later):
+    def scores(self, q, k, mask):
         """s of some pixels i (batch, heads, i, j), -inf where j isn't earlier."""
         s = xp.matmul(q * self.scale, k.swapaxes(2, 3))
-        s[..., s.shape[3] - later.shape[1]:] += later
+        s[..., s.shape[3] - mask.shape[1]:] += mask
         return s
 
     def heads_of(self, x):

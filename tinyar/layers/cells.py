@@ -1,4 +1,4 @@
-"""A condition for the coarser levels of a network: the map's mean over cells of several pixels."""
+"""A condition for the coarser grids of a network: the map's mean over cells of several pixels."""
 
 from tinyar.backend import xp
 from tinyar.conditions import Conditional

@@ -88,19 +88,19 @@ class CausalConv2d(Weighted):
                 y = xp.zeros((len(x), x.shape[1] * x.shape[2], self.out_channels), dtype=x.dtype)
             if "b" in self.params:
                 y += self.params["b"]
-        return self.prepared(y.reshape(*x.shape[:3], self.out_channels))
+        return self.started_by_data(y.reshape(*x.shape[:3], self.out_channels))
 
     def windows_of(self, x, w):
-        """Yield (window (batch, pixels, taps * in), the taps of w that it meets) for every segment."""
+        """Yield (window (batch, pixels, taps * in), the part of w that it meets) for every segment."""
         expanded = expand_width(x, self.columns, above=-self.top)
-        for row, taps in self.kernel_rows(w):
-            yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(taps) * self.in_channels], taps
+        for row, w_row in self.kernel_rows(w):
+            yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(w_row) * self.in_channels], w_row
 
     def taps_matrix(self, x):
         """For each pixel (r, c) the inputs (r + i, c + j) of all taps, and a 1, which the bias meets.
 
-        (batch, taps * in + 1, pixels), made tap by tap, each a copy of the moved image: whole rows at a time. None
-        where x has so many channels that a product a segment is faster.
+        (batch, taps * in + 1, pixels): for each tap a copy of the image, moved by its offset. None where x has so many
+        channels that a product for each segment is faster.
         """
         check_images(self, x)
         if not self.few_inputs:
@@ -136,7 +136,9 @@ class CausalConv2d(Weighted):
         return self.backward_taps(x, dy) if need_dx else self.backward_weights(x, by_tap, dy)
 
     def backward_taps(self, x, dy):
-        """dw and dx, both from one expansion of dy. Its columns are -j, so the taps of a segment lie back to front."""
+        """dw and dx, both from one expansion of dy: pixel (r, c) is read by the outputs (r - i, c - j). Its columns
+        ascend as -j, so the taps of a segment lie back to front, and a short segment has the last ones.
+        """
         batch, height, width, _ = x.shape
         expanded = expand_width(dy, [-j for j in reversed(self.columns)], below=-self.top)
         x_by_channel = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
@@ -196,7 +198,7 @@ class CausalConv2d(Weighted):
         """The kernel (columns * slots * in, out) for pixels whose own row is in this slot; zeros where no tap is."""
         if slot not in self.turned:
             kernel = xp.zeros((len(self.columns), self.slots, self.in_channels, self.out_channels), dtype=self.dtype)
-            for row, w in self.kernel_rows(self.held):
+            for row, w in self.kernel_rows(self.drawing_kernel):
                 kernel[:len(w), (slot + row) % self.slots] = w
             self.turned[slot] = kernel.reshape(-1, self.out_channels)
         return self.turned[slot]
@@ -208,7 +210,7 @@ class CausalConv2d(Weighted):
     def output_row(self, row):
         """The outputs (batch, width, out) of a whole row, from the rows seen."""
         y = 0
-        for offset, w in self.kernel_rows(self.held):
+        for offset, w in self.kernel_rows(self.drawing_kernel):
             seen = windows(self.ring[:, None, :, (row + offset) % self.slots], self.columns, self.width)[:, 0]
             y = y + xp.matmul(seen[..., :len(w) * self.in_channels], w.reshape(-1, self.out_channels))
         return y + self.params["b"] if "b" in self.params else y

@@ -83,7 +83,7 @@ class GatedResNet(Layer):
         self.first.see(x, at)
 
     def takes(self, a):
-        """Whether there is an a, which must be so exactly if the unit has a skip input."""
+        """Whether a is given. Raises ValueError unless that agrees with skip_channels."""
         if (a is None) == bool(self.skip):
             raise ValueError(f"GatedResNet: expected {'a second input' if self.skip else 'a single input'}")
         return a is not None

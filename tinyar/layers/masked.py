@@ -42,9 +42,8 @@ class MaskedConv2d(CausalConv2d):
     dC = sum_rc x[r, c]^T dy[r, c].
     With `parts` > 1 the outputs are that many maps side by side, each dealt out by itself.
 
-    The start is He normal, standard deviation sqrt(2 / n) with n the live inputs that an output has on average,
-    biases 0. Raises ValueError for an
-    even kernel size, a mask type other than 'A' or 'B', or channels that don't fit.
+    The start is He normal, standard deviation sqrt(2 / n) with n the live inputs that an output has on average, biases
+    0. Raises ValueError for an even kernel size, a mask type other than 'A' or 'B', or channels that don't fit.
     """
 
     def __init__(self, in_channels, out_channels, kernel_size, mask_type, colors=1, rng=None, parts=1):

@@ -35,7 +35,7 @@ class Linear(Weighted, Pointwise):
         check_last_axis(self, x, self.in_channels)
         y = xp.matmul(as_rows(x), self.kernel())  # (pixels, out)
         y += self.params["b"]
-        return self.prepared(y.reshape(*x.shape[:-1], self.out_channels))
+        return self.started_by_data(y.reshape(*x.shape[:-1], self.out_channels))
 
     def forward(self, x):
         self.cache = x
@@ -51,10 +51,10 @@ class Linear(Weighted, Pointwise):
         return xp.matmul(dy_rows, self.kernel().T).reshape(x.shape)
 
     def step(self, x, at):
-        return xp.matmul(x, self.held) + self.params["b"]
+        return xp.matmul(x, self.drawing_kernel) + self.params["b"]
 
     def step_row(self, x, row):
-        return xp.matmul(x, self.held) + self.params["b"]
+        return xp.matmul(x, self.drawing_kernel) + self.params["b"]
 
 
 class ReLU(Pointwise):

@@ -53,7 +53,7 @@ class Conv2d(Weighted):
                              f"{self.windows.kernel} with padding {self.windows.padding}")
         y = xp.matmul(self.windows.matrix(x), as_matrix(self.kernel()))  # (batch * windows, out)
         y += self.params["b"]
-        return self.prepared(y.reshape(len(x), *grid, self.out_channels))
+        return self.started_by_data(y.reshape(len(x), *grid, self.out_channels))
 
     def forward(self, x):
         self.cache = x
@@ -106,7 +106,8 @@ class ConvTranspose2d(Weighted):
         self.add_param("b", np.zeros(out_channels))
 
     def __call__(self, x):
-        return self.prepared(self.image(x, self.kernel()), self.whole_image(x) if self.moments == "official" else None)
+        uncut = self.whole_image(x) if self.moments == "official" else None
+        return self.started_by_data(self.image(x, self.kernel()), uncut)
 
     def image(self, x, w):
         """y, as in the formula."""

@@ -32,7 +32,7 @@ class Weighted(Layer):
     """Base of the layers with a kernel: Linear, Conv2d, ConvTranspose2d, CausalConv2d.
 
     `kernel()` is w, or g v / |v|, of `kernel_shape`; `add_dw(dw)` passes its gradient on. In drawing the kernel is made
-    once, in `start`, and lies in `held`. `prepared` is the last thing that a call does to its output.
+    once, in `start`, and lies in `drawing_kernel`. `started_by_data` is the last thing that a call does to its output.
 
     output_axis   which axis of the kernel is that of the output channels
     first_scale   the standard deviation with which outputs begin
@@ -40,7 +40,7 @@ class Weighted(Layer):
     """
 
     output_axis = -1
-    made = dmade = None  # the kernel and its gradient, inside `kernels_made_once`
+    shared_kernel = dshared_kernel = None  # the kernel and its gradient, inside `kernels_made_once`
     moments = None
     first_scale = 1.0
 
@@ -55,18 +55,18 @@ class Weighted(Layer):
         """The kernel, in the shape of w or v; None for a layer that has none."""
         if "g" not in self.params:
             return self.params.get("w")
-        if self.made is not None:
-            return self.made
+        if self.shared_kernel is not None:
+            return self.shared_kernel
         v, length = self.params["v"], self.lengths()
         return v * (self.params["g"].reshape(length.shape) / length)
 
     def add_dw(self, dw):
-        """Add the gradient by the kernel, dw in its shape, to the gradients of what it is made from."""
+        """Add the gradient by the kernel, dw in its shape, to that of w; or by the chain rule to those of v and g."""
         if "g" not in self.params:
             self.grads["w"] += dw
             return
-        if self.made is not None:
-            self.dmade += dw
+        if self.shared_kernel is not None:
+            self.dshared_kernel += dw
             return
         # W = g v / |v|
         v, length = self.params["v"], self.lengths()
@@ -89,7 +89,7 @@ class Weighted(Layer):
         self.params["g" if "g" in self.params else "w"] *= scale / self.first_scale
         self.first_scale = scale
 
-    def prepared(self, y, moments_of=None):
+    def started_by_data(self, y, moments_of=None):
         """y as it is; inside `preparing`, g and b are set first, and y is the output with them.
 
         moments_of, if given, is the array that mean and variance are taken of, in place of y.
@@ -108,12 +108,12 @@ class Weighted(Layer):
 
     def replica(self):
         twin = super().replica()
-        twin.made = twin.dmade = twin.moments = None
+        twin.shared_kernel = twin.dshared_kernel = twin.moments = None
         return twin
 
     def start(self, batch, height, width):
         super().start(batch, height, width)
-        self.held = self.kernel()
+        self.drawing_kernel = self.kernel()
 
 
 def normalized(network):
@@ -123,20 +123,20 @@ def normalized(network):
 
 @contextlib.contextmanager
 def kernels_made_once(network):
-    """A context in which the parameters stay, so that the network's kernels needn't be made for every micro-batch.
+    """A context in which the parameters don't change, so that kernels needn't be made for every micro-batch.
 
     Their gradients are added up, and at the end passed on to v and g, once.
     """
     layers, dkernels = normalized(network), []
     try:
         for layer in layers:
-            layer.made = layer.kernel()
-            layer.dmade = xp.zeros_like(layer.made)
+            layer.shared_kernel = layer.kernel()
+            layer.dshared_kernel = xp.zeros_like(layer.shared_kernel)
         yield
-        dkernels = [layer.dmade for layer in layers]
+        dkernels = [layer.dshared_kernel for layer in layers]
     finally:
         for layer in layers:
-            layer.made = layer.dmade = None
+            layer.shared_kernel = layer.dshared_kernel = None
     for layer, dkernel in zip(layers, dkernels):
         layer.add_dw(dkernel)
 

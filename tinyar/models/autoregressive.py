@@ -31,8 +31,8 @@ class AutoregressiveModel(Model):
     gradient by x as if its levels were real numbers.
 
     likelihood      what the outputs mean: for a softmax `softmax_over(levels, one_hot)`
-    ordered_colors  a colour of a pixel may depend on those before it in the order R, G, B; without, all colours of a
-                    pixel are independent of each other, given the earlier pixels
+    ordered_colors  in the network a colour of a pixel may depend on those before it in the order R, G, B; without, all
+                    are independent given the earlier pixels, unless the likelihood itself keeps the order
     one_hot         the pixels are codes (`tinyar.codes`), numbers without an order: the network sees the one-hot vector
                     of each. x may also be such vectors (..., levels) themselves. backward returns the gradient by the
                     vectors, (batch, height, width, levels), whichever form x had
@@ -170,8 +170,8 @@ class AutoregressiveModel(Model):
     def scale(self, x):
         """Levels 0 .. levels - 1 as numbers from -1 to 1; codes as one-hot vectors; with `ones`, a channel of ones too.
 
-        So the zeros around the image are a colour of their own: the grey in the middle, or no code. With ones beside
-        the image they are none.
+        The zeros that convolutions put around the image look like a grey in the middle, or like no code. The channel of
+        ones tells them apart.
         """
         scaled = self.scale_levels(x)
         return xp.concatenate([scaled, xp.ones_like(scaled[..., :1])], axis=-1) if self.ones else scaled

@@ -49,8 +49,8 @@ class GatedPixelCNN(AutoregressiveModel):
                         nothing is moved then
         head            activation, 1x1 for each width in `head`, then activation, 1x1 to image_channels * levels logits
 
-    activation is "relu" or "elu". classes and map_channels: the condition enters every gated block, both streams; of
-    map_codes codes, what a Conditioner of map_units residual units makes of them.
+    activation is "relu" or "elu". classes and map_channels: the condition enters every gated block, both streams.
+    With map_codes a Conditioner of map_units residual units makes features of the codes first.
     The weights of the last layer start at a tenth of the usual size, so that the first loss is near ln(levels).
     What x, logits and the other options are: see AutoregressiveModel. GatedPixelCNN.published("tutorial", classes=10)
     is a published configuration with one option changed.
@@ -160,7 +160,7 @@ class TwoStreams(RowThenPixel):
     def begin_row(self, row):
         if self.shift and row == 0:
             return
-        v = self.row
+        v = self.row_pixels
         for block in self.blocks:
             v = block.step_row(v, row - 1 if self.shift else row)
 

@@ -9,7 +9,7 @@ The network is in `tinyar.models.pyramid`, its units in `tinyar.layers.GatedResN
 `tinyar.likelihoods.LogisticMixture`.
 
 An output at a place of the coarse grids sees far. An output in an odd row sees what the finest grid alone reaches: with
-R units a level, columns c - (4 R + 2) to c - 1 of its own row, and of the row above nothing beyond column c + 4 R + 2.
+R units a grid, columns c - (4 R + 2) to c - 1 of its own row, and of the row above nothing beyond column c + 4 R + 2.
 
 Source: Salimans, Karpathy, Chen, Kingma 2017, "PixelCNN++", arXiv 1701.05517, and the code published with it.
 """
@@ -30,8 +30,8 @@ from tinyar.models.options import check_count
 from tinyar.models.pyramid import Pyramid
 from tinyar.models.stages import Doubling, First, Halving, SkipUnits, Units
 
-LEVELS = 3  # grids
-ROWS, COLUMNS = ((-1, 0), (-1, 0, 1)), ((-1, 0), (-1, 0))  # row and column offsets of the kernels of u and of ul
+GRIDS = 3  # grids
+KERNEL_U, KERNEL_UL = ((-1, 0), (-1, 0, 1)), ((-1, 0), (-1, 0))  # row and column offsets of the kernels of u and of ul
 PUBLISHED = {
     # CIFAR-10: 53,659,080 parameters, 53,618,660 without weight normalization. 2.92 bits/dim (of classes about 2.94),
     # batch 128 on 8 GPUs, 5 days; Adam with betas 0.95 and 0.9995 and a root's eps, learning rate 0.001 times 0.999995
@@ -45,7 +45,7 @@ PUBLISHED = {
 class PixelCNNpp(NormalizedModel):
     """net: a Pyramid of gated residual units, then ELU and a 1x1 convolution to the likelihood's outputs.
 
-        channels, units   features a pixel, and units a level on either side of the pyramid
+        channels, units   features a pixel, and units a grid on either side of the pyramid
         dropout           share of features that each unit drops in training
 
     What the other options are: see NormalizedModel and AutoregressiveModel.
@@ -62,37 +62,37 @@ class PixelCNNpp(NormalizedModel):
         self.net = Chain(self.pyramid(channels, units, dropout, rng), ELU(), self.output(channels, rng))
 
     def pyramid(self, channels, units, dropout, rng):
-        """The Pyramid of this width, with so many units a level."""
+        """The Pyramid of this width, with so many units a grid."""
         common, inputs = dict(rng=rng, weight_norm=self.weight_norm), self.inputs + 1
 
-        def pair(kind, level, skips):
+        def pair(kind, grid, skips):
             """Units or SkipUnits; u takes u's skip, ul the new u and its skip."""
             parts = [GatedResNet(lambda i, o: ShiftedConv2d(i, o, *offsets, **common), channels, skip_channels,
-                                 self.condition_at(level), dropout=dropout, **common)
-                     for offsets, skip_channels in zip((ROWS, COLUMNS), skips)]
-            return kind(*parts, level)
+                                 self.make_conditional(grid), dropout=dropout, **common)
+                     for offsets, skip_channels in zip((KERNEL_U, KERNEL_UL), skips)]
+            return kind(*parts, grid)
 
         def shifted(*offsets):
             return ShiftedConv2d(inputs, channels, *offsets, **common)
 
-        first = First(shifted(*ROWS), AboveAndLeft(shifted((0,), (-1, 0, 1)), shifted((-1, 0), (0,))))
+        first = First(shifted(*KERNEL_U), AboveAndLeft(shifted((0,), (-1, 0, 1)), shifted((-1, 0), (0,))))
         up, down = [], []
-        for level in range(LEVELS):
-            up += [pair(Units, level, (0, channels)) for _ in range(units)]
-            if level < LEVELS - 1:
+        for grid in range(GRIDS):
+            up += [pair(Units, grid, (0, channels)) for _ in range(units)]
+            if grid < GRIDS - 1:
                 up.append(Halving(*(HalvingConv2d(channels, channels, *offsets, **common)
-                                    for offsets in (ROWS, COLUMNS)), level))
-        for level in reversed(range(LEVELS)):
-            if level < LEVELS - 1:
+                                    for offsets in (KERNEL_U, KERNEL_UL)), grid))
+        for grid in reversed(range(GRIDS)):
+            if grid < GRIDS - 1:
                 down.append(Doubling(ConvTranspose2d(channels, channels, (2, 3), 2, (0, 1), (0, 1), **common),
-                                     ConvTranspose2d(channels, channels, 2, 2, **common), level))
-            down += [pair(SkipUnits, level, (channels, 2 * channels)) for _ in range(units + (level < LEVELS - 1))]
+                                     ConvTranspose2d(channels, channels, 2, 2, **common), grid))
+            down += [pair(SkipUnits, grid, (channels, 2 * channels)) for _ in range(units + (grid < GRIDS - 1))]
         return Pyramid(inputs, first, up, down)
 
-    def condition_at(self, level):
-        """A function of a number of channels that makes the layer for the condition on this level; None for none."""
+    def make_conditional(self, grid):
+        """A function of a number of channels that makes the layer for the condition on this grid; None for none."""
         if not self.condition_channels:
             return None
-        if level == 0:
+        if grid == 0:
             return lambda channels: Conditional(self.condition_channels, channels)
-        return lambda channels: CellConditional(self.condition_channels, channels, 2 ** level)
+        return lambda channels: CellConditional(self.condition_channels, channels, 2 ** grid)

@@ -82,7 +82,7 @@ class PixelSNAIL(NormalizedModel):
             return Linear(inputs, outputs, **common)
 
         def unit(conv, channels, skip_channels=0):
-            return GatedResNet(conv, channels, skip_channels, self.condition_layer(), ELU, self.dropout, **common)
+            return GatedResNet(conv, channels, skip_channels, self.make_conditional(), ELU, self.dropout, **common)
 
         return SnailBlock(
             units=[unit(conv, self.channels) for _ in range(units)],
@@ -91,7 +91,7 @@ class PixelSNAIL(NormalizedModel):
             attention=CausalAttention(*attention),
             merge=unit(pointwise, self.channels, values), repeats=self.repeats)
 
-    def condition_layer(self):
+    def make_conditional(self):
         """A function of a number of channels that makes the layer for the condition; None for none."""
         if not self.condition_channels:
             return None

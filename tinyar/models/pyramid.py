@@ -3,8 +3,8 @@
     u     at a pixel knows the rows above it         (kernels 2x3: the row above and its own, after a move down)
     ul    knows these, and the pixels to its left    (kernels 2x2: up and left)
 
-    up      First, then on each level `units` Units; a Halving between two levels
-    down    `units` SkipUnits on the coarsest level; then a Doubling and `units` + 1 SkipUnits on each finer one
+    up      First, then on each grid `units` Units; a Halving between two grids
+    down    `units` SkipUnits on the coarsest grid; then a Doubling and `units` + 1 SkipUnits on each finer one
 
 On the way up, every stage leaves its (u, ul) on a pile. On the way down, each SkipUnits takes the topmost from it: a
 skip from the stage of the same grid, the latest first. The last one takes what First made, and the pile is empty.
@@ -12,7 +12,7 @@ skip from the stage of the same grid, the latest first. The last one takes what 
 Backward goes the other way round. The SkipUnits give the gradients of the skips, which lie on a second pile until the
 stages that made them are reached.
 
-Grids: level l has ceil(height / 2^l) rows and ceil(width / 2^l) columns, and a doubling is cut to the size of the skip
+Grids: grid l has ceil(height / 2^l) rows and ceil(width / 2^l) columns, and a doubling is cut to the size of the skip
 that waits. Published are multiples of 4 only; the rest is an extension, causal as well.
 """
 
@@ -26,7 +26,7 @@ class Pyramid(RowThenPixel):
 
     first    First; `up` and `down` are the lists of stages that follow it, as above
 
-    Drawing. At row r the stages of level l have something to do if r is a multiple of 2^l, and at pixel (r, c) if c is
+    Drawing. At row r the stages of grid l have something to do if r is a multiple of 2^l, and at pixel (r, c) if c is
     one, too. Their place is (r / 2^l, c / 2^l) then. The skips of a step are used up in the same step.
     """
 
@@ -71,34 +71,34 @@ class Pyramid(RowThenPixel):
         self.start_row(batch, width)
         self.first.start(batch, height, width)
         for stage in (*self.up, *self.down):
-            stage.start(batch, -(-height // 2 ** stage.level), -(-width // 2 ** stage.level))
+            stage.start(batch, -(-height // 2 ** stage.grid), -(-width // 2 ** stage.grid))
 
     def begin_row(self, row):
         """u of a row, up to the coarsest grid that has something to do at it, and down again."""
-        pile = [self.first.step_row(self.row, row)]
+        pile = [self.first.step_row(self.row_pixels, row)]
         for stage in self.up:
-            u = stage.step_row(pile[-1], row >> stage.level)
+            u = stage.step_row(pile[-1], row >> stage.grid)
             if u is None:  # a Halving at an odd row: the coarser grids are left as they are
                 break
             pile.append(u)
         u = pile.pop() if len(pile) > len(self.up) else None
         for stage in self.down:
-            if row % 2 ** stage.level == 0:
+            if row % 2 ** stage.grid == 0:
                 skip = [pile.pop()] if isinstance(stage, SkipUnits) else []
-                u = stage.step_row(u, row >> stage.level, *skip)
+                u = stage.step_row(u, row >> stage.grid, *skip)
 
     def step_pixel(self, x, at):
         """ul at a pixel in the same way. It doesn't depend on x, the pixel itself."""
         row, col = at
-        pile = [self.first.step(self.row[:, col - 1], at)]
+        pile = [self.first.step(self.row_pixels[:, col - 1], at)]
         for stage in self.up:
-            ul = stage.step(pile[-1], (row >> stage.level, col >> stage.level))
+            ul = stage.step(pile[-1], (row >> stage.grid, col >> stage.grid))
             if ul is None:
                 break
             pile.append(ul)
         ul = pile.pop() if len(pile) > len(self.up) else None
         for stage in self.down:
-            if row % 2 ** stage.level == 0 and col % 2 ** stage.level == 0:
+            if row % 2 ** stage.grid == 0 and col % 2 ** stage.grid == 0:
                 skip = [pile.pop()] if isinstance(stage, SkipUnits) else []
-                ul = stage.step(ul, (row >> stage.level, col >> stage.level), *skip)
+                ul = stage.step(ul, (row >> stage.grid, col >> stage.grid), *skip)
         return ul

@@ -15,13 +15,13 @@ class SnailBlock(Layer):
     """(ul, x) -> ul': residual units, attention over what they made, and a unit that merges the two.
 
     x (batch, height, width, image_channels) is the image itself, ul (batch, height, width, channels) the features so
-    far, g the coordinates of the pixels (`place_of_pixels`), [ , ] side by side:
+    far, place the coordinates of the pixels (`place_of_pixels`), [ , ] side by side:
 
     forward     ul_1 = units(ul)
-                (k, v) = K([x, ul_1, g]),  q = Q([ul_1, g])      K and Q: a unit of single pixels, then a linear map
+                (k, v) = K([x, ul_1, place]),  q = Q([ul_1, place])     K, Q: a unit of single pixels, a linear map
                 ul' = merge(ul_1, attention(q, k, v))
     backward    (dul_1, do) = merge's backward of dul';  (dq, dk, dv) = attention's backward of do
-                (dx, dul_1, dg) += K's backward of [dk, dv];  (dul_1, dg) += Q's backward of dq       dg is dropped
+                (dx, dul_1, -) += K's backward of [dk, dv];  (dul_1, -) += Q's backward of dq     -: nobody needs dplace
                 dul = units' backward of dul_1
 
     x may be among what keys and values are made of, since attention looks at strictly earlier pixels. A query that
@@ -80,7 +80,7 @@ class SnailBlock(Layer):
         return key_value[..., :self.attention.key_channels], key_value[..., self.attention.key_channels:]
 
     def places(self, ul):
-        """g for these features: the same for every image."""
+        """place for these features: the same for every image."""
         place = place_of_pixels(*ul.shape[1:3], self.repeats, ul.dtype)
         return xp.broadcast_to(place, (len(ul), *place.shape))
 
@@ -111,7 +111,8 @@ class Snail(RowThenPixel):
     backward    (dul_(b-1), dimage_b) = block_b's backward of dul_b
                 dx = first's backward of dul_0, and in the channels of the image the sum of all dimage_b
 
-    first    AboveAndLeft, of which one term is drawn a row at a time: so RowThenPixel; blocks    SnailBlocks
+    first     AboveAndLeft, of which one term is drawn a row at a time: so this is a RowThenPixel
+    blocks    SnailBlocks
     """
 
     def __init__(self, in_channels, first, blocks):
@@ -158,9 +159,9 @@ class Snail(RowThenPixel):
 
     def begin_row(self, row):
         """The first term of ul_0. With the row above complete, its last pixel gets key and value."""
-        self.first.begin_row(self.row, row)
+        self.first.begin_row(self.row_pixels, row)
         if row:
-            self.tell_blocks(self.row[:, -1])
+            self.tell_blocks(self.row_pixels[:, -1])
 
     def step_pixel(self, x, at):
         """ul at a pixel, which doesn't depend on x, the pixel itself.
@@ -169,9 +170,9 @@ class Snail(RowThenPixel):
         """
         row, col = at
         if col and self.latest == (row, col - 1):
-            self.tell_blocks(self.row[:, col - 1])
+            self.tell_blocks(self.row_pixels[:, col - 1])
         self.latest = row, col
-        ul = self.first.step_pixel(self.row[:, col - 1], at)
+        ul = self.first.step_pixel(self.row_pixels[:, col - 1], at)
         for block in self.blocks:
             ul = block.step(ul, at)
         return ul
@@ -185,8 +186,8 @@ class Snail(RowThenPixel):
 def place_of_pixels(height, width, repeats, dtype):
     """Where each pixel lies: (row - height / 2) / height and (col - width / 2) / width, from -1/2 to below 1/2.
 
-    (height, width, 2 * repeats): the row so many times, then the column. The published network repeats each once for
-    every colour.
+    (height, width, 2 * repeats): the row so many times, then the column. In the published network that is as often as
+    there are colours.
     """
     rows, cols = (((np.arange(n) - n / 2) / n) for n in (height, width))
     place = np.empty((height, width, 2 * repeats))

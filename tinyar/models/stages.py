@@ -21,26 +21,26 @@ class First(Layer):
     The zeros that come in behind a move stand after the bias: in the first row u is 0, not b.
     """
 
-    def __init__(self, rows, above_and_left):
+    def __init__(self, first_u, above_and_left):
         super().__init__()
-        self.rows, self.above_and_left = rows, above_and_left
+        self.first_u, self.above_and_left = first_u, above_and_left
 
     def __call__(self, x):
-        return move_down(self.rows(x)), self.above_and_left(x)
+        return move_down(self.first_u(x)), self.above_and_left(x)
 
     def forward(self, x):
-        return move_down(self.rows.forward(x)), self.above_and_left.forward(x)
+        return move_down(self.first_u.forward(x)), self.above_and_left.forward(x)
 
     def backward(self, du, dul, need_dx=True):
-        dx_u, dx_ul = self.rows.backward(move_up(du), need_dx), self.above_and_left.backward(dul, need_dx)
+        dx_u, dx_ul = self.first_u.backward(move_up(du), need_dx), self.above_and_left.backward(dul, need_dx)
         return dx_u + dx_ul if need_dx else None
 
     def step_row(self, row_above, row):
         """u of a row, from the pixels of the row above it."""
         self.above_and_left.begin_row(row_above, row)
         if row == 0:
-            return xp.zeros((*row_above.shape[:2], self.rows.out_channels), dtype=self.dtype)
-        return self.rows.step_row(row_above, row - 1)
+            return xp.zeros((*row_above.shape[:2], self.first_u.out_channels), dtype=self.dtype)
+        return self.first_u.step_row(row_above, row - 1)
 
     def step(self, pixel_to_the_left, at):
         """ul at a pixel, from the pixel before it in its row."""
@@ -55,9 +55,9 @@ class Units(Layer):
                 du = U's backward of du' + du_told
     """
 
-    def __init__(self, unit_u, unit_ul, level):
+    def __init__(self, unit_u, unit_ul, grid):
         super().__init__()
-        self.unit_u, self.unit_ul, self.level = unit_u, unit_ul, level
+        self.unit_u, self.unit_ul, self.grid = unit_u, unit_ul, grid
 
     def __call__(self, u, ul):
         u = self.unit_u(u)
@@ -91,9 +91,9 @@ class SkipUnits(Layer):
     backward returns (du, dul, du_s, dul_s).
     """
 
-    def __init__(self, unit_u, unit_ul, level):
+    def __init__(self, unit_u, unit_ul, grid):
         super().__init__()
-        self.unit_u, self.unit_ul, self.level = unit_u, unit_ul, level
+        self.unit_u, self.unit_ul, self.grid = unit_u, unit_ul, grid
 
     def __call__(self, u, ul, u_skip, ul_skip):
         u = self.unit_u(u, u_skip)
@@ -122,13 +122,13 @@ class SkipUnits(Layer):
 class Halving(Layer):
     """Both streams on a grid half as fine: u' = H_u(u), ul' = H_ul(ul), two HalvingConv2d, each with its own backward.
 
-    (batch, height, width, channels) -> (batch, ceil(height / 2), ceil(width / 2), channels). `level` is that of the
+    (batch, height, width, channels) -> (batch, ceil(height / 2), ceil(width / 2), channels). `grid` is that of the
     finer grid, which it reads.
     """
 
-    def __init__(self, halve_u, halve_ul, level):
+    def __init__(self, halve_u, halve_ul, grid):
         super().__init__()
-        self.halve_u, self.halve_ul, self.level = halve_u, halve_ul, level
+        self.halve_u, self.halve_ul, self.grid = halve_u, halve_ul, grid
 
     def __call__(self, u, ul):
         return self.halve_u(u), self.halve_ul(ul)
@@ -158,13 +158,13 @@ class Doubling(Layer):
     backward    du = D_u's backward of du' with zeros where something was cut off;  dul likewise
 
     A row of u makes rows 2 i and 2 i + 1, a pixel of ul the 2x2 pixels from (2 i, 2 j) on, so nothing comes from below.
-    (The gradient of a halving would make rows 2 i - 1 and 2 i, and tell a row of what comes after it.) `level` is that
+    (The gradient of a halving would make rows 2 i - 1 and 2 i, and tell a row of what comes after it.) `grid` is that
     of the finer grid, which it makes.
     """
 
-    def __init__(self, double_u, double_ul, level):
+    def __init__(self, double_u, double_ul, grid):
         super().__init__()
-        self.double_u, self.double_ul, self.level = double_u, double_ul, level
+        self.double_u, self.double_ul, self.grid = double_u, double_ul, grid
 
     def __call__(self, u, ul, size):
         return cut(self.double_u(u), size), cut(self.double_ul(ul), size)
@@ -185,14 +185,14 @@ class Doubling(Layer):
     def step_row(self, u, row):
         """u of a fine row; at even rows from u of the coarse row."""
         if row % 2 == 0:
-            self.u_rows[...] = self.double_u.image(u[:, None], self.double_u.held)
+            self.u_rows[...] = self.double_u.image(u[:, None], self.double_u.drawing_kernel)
         return self.u_rows[:, row % 2, :self.width]
 
     def step(self, ul, at):
         """ul of a fine pixel; where row and column are even, from ul of the coarse pixel."""
         row, col = at
         if row % 2 == 0 and col % 2 == 0:
-            self.ul_rows[:, :, col:col + 2] = self.double_ul.image(ul[:, None, None], self.double_ul.held)
+            self.ul_rows[:, :, col:col + 2] = self.double_ul.image(ul[:, None, None], self.double_ul.drawing_kernel)
         return self.ul_rows[:, row % 2, col]
 
 

@@ -56,8 +56,8 @@ class Adam(Optimizer):
     lr is a number, or a schedule: a function of t. eps stands outside the square root, after the bias correction,
     as in the paper. eps_root, inside the root, is usually 0. PixelCNN++ has 1e-8 there and no eps. That damps the steps
     of gradients far below sqrt(eps_root) = 1e-4. Its loss is the sum over a batch; with the mean over N sub-pixels, as
-    here, the same steps have eps_root = 1e-8 / N^2. One of the two must be above 0 where a gradient may be exactly 0, or
-    it is 0 / 0. Raises ValueError for betas outside [0, 1) or a negative lr or eps.
+    here, the same steps have eps_root = 1e-8 / N^2. One of the two must be above 0 where a gradient may be exactly 0:
+    else it is 0 / 0. Raises ValueError for betas outside [0, 1) or a negative lr or eps.
     """
 
     def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, eps_root=0.0):

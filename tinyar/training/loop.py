@@ -31,7 +31,7 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
     images      (N, height, width, channels), integers on the host, and their Conditions
     interrupt   an Interrupt, looked at before each update; bar, a tqdm bar that counts images
 
-    Raises NonFiniteError when the loss or the gradients aren't finite any more.
+    Raises NonFiniteError when the loss isn't finite any more, or, where they are clipped, the gradients.
     """
     progress, model, options = run.progress, run.model, run.options
     order = np.random.default_rng([options["seed"], progress.epoch]).permutation(len(images))

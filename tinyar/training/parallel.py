@@ -35,8 +35,8 @@ CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
 GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
 # A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
 LEAST_IMAGES = {Recurrence: 8, Conv2d: 4}  # others: 2
-# Networks on several grids, or with attention, have many layers with little to do, where threads wait for Python's lock.
-# So a micro-batch has this many pixels there, even if a thread stays idle.
+# Networks on several grids, or with attention, have many layers with little to do, where threads mostly wait for Python's
+# lock. So a micro-batch has at least this many pixels, even if a thread stays idle.
 LEAST_PIXELS, MANY_SMALL_LAYERS = 4 * 28 * 28, (HalvingConv2d, CausalAttention)
 
 
@@ -68,12 +68,12 @@ class Workers:
         for none; inputs, if given, are what the network sees in the images' place (scheduled_sampling.py); noise is
         (seed, update), of which dropout makes its masks; without it dropout refuses.
         """
-        def work(replica, parts):
+        def work(replica, micro_batches):
             replica.zero_grads()
             total = 0.0
             told = noise_told(replica, *noise) if noise else contextlib.nullcontext(lambda place: None)
             with told as move_to, kernels_made_once(replica):
-                for place, x, given, seen in parts:
+                for place, x, given, seen in micro_batches:
                     move_to(place)
                     outputs = replica.forward(x if seen is None else seen, *given)
                     loss, doutputs = replica.loss(outputs, x, weight=len(x) / len(images))
@@ -90,8 +90,8 @@ class Workers:
         """The mean of model.score over the images' sub-pixels, without gradients: a Python float,
         the sum taken in float64.
         """
-        def work(replica, parts):
-            return [replica.score(x, *given) for _, x, given, _ in parts]
+        def work(replica, micro_batches):
+            return [replica.score(x, *given) for _, x, given, _ in micro_batches]
 
         return float(sum(sum(sums) for sums in self.each(work, images, condition))) / images.size
 
@@ -104,7 +104,7 @@ class Workers:
         size = micro_batch_size(self.model, images, self.threads)
         cuts = range(0, len(images), size)
 
-        def parts(thread):
+        def micro_batches(thread):
             for i in cuts[thread::self.threads]:
                 part, given, seen = (None if array is None else to_device(array[i:i + size])
                                      for array in (images, condition, inputs))
@@ -112,8 +112,8 @@ class Workers:
 
         threads = min(self.threads, len(cuts))
         if threads == 1:
-            return [work(self.model, parts(0))]
-        return list(self.pool.map(work, self.replicas[:threads], map(parts, range(threads))))
+            return [work(self.model, micro_batches(0))]
+        return list(self.pool.map(work, self.replicas[:threads], map(micro_batches, range(threads))))
 
 
 def micro_batch_size(model, images, threads):
