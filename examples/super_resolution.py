@@ -1,6 +1,6 @@
 """Lesson: a map as condition. From a small image to large ones: p(large image | small image), pixel by pixel.
 
-    python examples/super_resolution.py --data digits    8x8 digits from 4x4
+    python examples/super_resolution.py --data digits    8x8 digits from 4x4: 1.28 bits/dim in 26 s
     ... --data mnist --levels 2 --channels 32            28x28 digits from 7x7
     ... --resume                                         go on with the latest run
 

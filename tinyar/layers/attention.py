@@ -4,7 +4,8 @@ A convolution knows what is near. To know what is far away, many have to be stac
 once. Each pixel asks a question, its query q_i. Each earlier pixel offers a key k_j and a value v_j. The better a key
 fits the query, the more the value counts.
 
-Pixels are numbered in raster order, 0 .. N - 1. q, k (N, key_channels), v and o (N, value_channels), for each image:
+Pixels are numbered in raster order, 0 .. N - 1. q, k (N, key_channels), v and o (N, value_channels), for each image and
+head:
 
     forward     s_ij = q_i . k_j / sqrt(key_channels)        the score of j < i: of strictly earlier pixels alone
                 p_ij = exp(s_ij) / z_i                       z_i = sum over j < i of exp(s_ij)
@@ -98,7 +99,7 @@ class CausalAttention(Layer):
         dq, dk, dv = (xp.zeros(x.shape, dtype=x.dtype) for x in (q, k, v))
         q_heads, k_heads, v_heads, dq_heads, dk_heads, dv_heads, do_heads = map(
             self.heads_of, (q, k, v, dq, dk, dv, do))
-        slope_dot_o = self.heads_of(do * o).sum(axis=-1, keepdims=True)  # do_i . o_i
+        o_dot_do = self.heads_of(do * o).sum(axis=-1, keepdims=True)  # do_i . o_i
         for asking, earlier, mask in self.chunks(q):
             s = self.scores(q_heads[:, :, asking], k_heads[:, :, earlier], mask)
             s -= log_z[:, :, asking]
@@ -107,7 +108,7 @@ class CausalAttention(Layer):
             dv_heads[:, :, earlier] += xp.matmul(p.swapaxes(2, 3), do_heads[:, :, asking])
             dp = xp.matmul(do_heads[:, :, asking], v_heads[:, :, earlier].swapaxes(2, 3))
             # p = softmax(s)
-            ds = xp.subtract(dp, slope_dot_o[:, :, asking], out=dp)
+            ds = xp.subtract(dp, o_dot_do[:, :, asking], out=dp)
             ds *= p
             # s_ij = q_i . k_j scale
             dq_heads[:, :, asking] = xp.matmul(ds, k_heads[:, :, earlier])

@@ -1,4 +1,4 @@
-"""The causal convolution: a kernel that looks at earlier pixels alone. It makes an image model autoregressive.
+"""The causal convolution: a kernel that never looks at later pixels. It makes an image model autoregressive.
 
 In raster order a pixel may depend on the rows above it and on the pixels to its left. So the live taps of a causal
 kernel lie in few rows, and in each of them side by side: a *segment* (row offset i, column offsets j). A masked
@@ -109,9 +109,9 @@ class CausalConv2d(Weighted):
         (left, right), above = margins(self.columns), -self.top
         padded = xp.zeros((batch, channels, above + height, left + width + right), dtype=x.dtype)
         padded[:, :, above:, left:left + width] = x.transpose(0, 3, 1, 2)
-        taps = [(above + row, left + column) for row, columns in self.segments for column in columns]
-        moved = xp.empty((batch, len(taps) * channels + 1, height, width), dtype=x.dtype)
-        for n, (row, column) in enumerate(taps):
+        corners = [(above + row, left + column) for row, columns in self.segments for column in columns]
+        moved = xp.empty((batch, len(corners) * channels + 1, height, width), dtype=x.dtype)
+        for n, (row, column) in enumerate(corners):
             moved[:, n * channels:(n + 1) * channels] = padded[:, :, row:row + height, column:column + width]
         moved[:, -1] = 1
         return moved.reshape(batch, -1, height * width)

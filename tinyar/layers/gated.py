@@ -111,7 +111,7 @@ class GatedBlock(Layer):
         self.link_row = self.link(above_the_image)
 
     def step_row(self, v, row):
-        """v' (batch, width, channels) at a row, from v there; what h is told of it waits for the steps that follow."""
+        """v' (batch, width, channels) at a row, from v there; the link's output is kept for the steps that follow."""
         self.vertical.see_row(v, row)
         above = self.vertical_condition.step_row(self.vertical.output_row(row), row)
         self.link_row = self.link(above)

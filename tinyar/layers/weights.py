@@ -14,9 +14,9 @@ of a layer for g = 1 and b = 0, and moments per channel, over all pixels of all 
 
     g = scale / sd(t),  b = -mean(t) scale / sd(t)          sd(t) = sqrt(variance + 1e-10)
 
-so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `preparing`. A channel that is the
-same everywhere says nothing about its length, and has g = scale. (On the coarse grid of a small image a layer may know
-nothing yet. To divide by its standard deviation, nearly 0, would blow up rounding errors.)
+so that the layer's outputs begin with mean 0 and standard deviation `scale`: see `preparing`. A constant channel has
+g = scale. (On the coarse grid of a small image a layer may know nothing yet. To divide by its standard deviation,
+nearly 0, would blow up rounding errors.)
 """
 
 import contextlib
@@ -143,7 +143,7 @@ def kernels_made_once(network):
 
 @contextlib.contextmanager
 def preparing(network, official=False):
-    """A context in which each call of the network starts g and b of the weight-normalized layers that it goes through.
+    """A context in which one call of the network starts g and b of the weight-normalized layers that it goes through.
 
     official    as in the code of PixelCNN++: a transposed convolution takes its moments over the uncut map, with the
                 border that is zero

@@ -194,9 +194,6 @@ def softmax_over(levels, one_hot):
 
 
 def start_small(layer):
-    """Start the weights of the layer that makes the outputs at a tenth of their size.
-
-    The first loss is near ln(levels) then.
-    """
+    """Start a layer at a tenth of its size. If it makes logits, the first loss is near ln(levels) then."""
     for param in layer.params.values():
         param *= 0.1

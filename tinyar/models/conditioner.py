@@ -23,7 +23,7 @@ class Conditioner(Layer):
     forward     m = repeat([class, units(conv3x3(one_hot(code)))])          (..., classes + channels)
     backward    through the same to the class and the code's vector
 
-    codes: how many there are. channels, hidden, count: of the residual units (`units`), and how many. Raises ValueError
+    codes: how many there are. channels, hidden: widths of the residual units; count: how many. Raises ValueError
     for another number of channels.
     """
 
@@ -34,25 +34,25 @@ class Conditioner(Layer):
         self.repeat = Repeat(MAP_FACTOR)
 
     def __call__(self, c):
-        told, codes = self.parts(c)
-        return self.repeat(xp.concatenate([told, self.features(codes)], axis=-1))
+        class_vector, codes = self.class_and_code(c)
+        return self.repeat(xp.concatenate([class_vector, self.features(codes)], axis=-1))
 
     def forward(self, c):
-        told, codes = self.parts(c)
-        return self.repeat.forward(xp.concatenate([told, self.features.forward(codes)], axis=-1))
+        class_vector, codes = self.class_and_code(c)
+        return self.repeat.forward(xp.concatenate([class_vector, self.features.forward(codes)], axis=-1))
 
     def backward(self, dm, need_dx=True):
         dsmall = self.repeat.backward(dm)
         dcodes = self.features.backward(dsmall[..., self.classes:], need_dx)
         return xp.concatenate([dsmall[..., :self.classes], dcodes], axis=-1) if need_dx else None
 
-    def parts(self, c):
+    def class_and_code(self, c):
         """(the class's vector, the code's), from c."""
         c = c.astype(self.dtype)
-        told, codes = c[..., :self.classes], c[..., self.classes:]
+        class_vector, codes = c[..., :self.classes], c[..., self.classes:]
         if codes.shape[-1] == 1 != self.codes:
             codes = (codes == xp.arange(self.codes)).astype(self.dtype)
         if codes.shape[-1] != self.codes:
             raise ValueError(f"Conditioner: expected {self.classes + 1} channels, or {self.classes + self.codes}, "
                              f"got shape {c.shape}")
-        return told, codes
+        return class_vector, codes

@@ -73,7 +73,8 @@ class PixelSNAIL(NormalizedModel):
     def block(self, units, attention, common):
         """A SnailBlock with so many convolutional units; attention: the options of CausalAttention."""
         keys, values, *_ = attention
-        asking = self.channels + 2 * self.repeats  # features and place
+        query_inputs = self.channels + 2 * self.repeats  # features and place
+        key_inputs = self.inputs + query_inputs  # and the image
 
         def conv(inputs, outputs):
             return ShiftedConv2d(inputs, outputs, (-1, 0), (-1, 0), **common)
@@ -86,8 +87,8 @@ class PixelSNAIL(NormalizedModel):
 
         return SnailBlock(
             units=[unit(conv, self.channels) for _ in range(units)],
-            key_value=Chain(unit(pointwise, self.inputs + asking), pointwise(self.inputs + asking, keys + values)),
-            query=Chain(unit(pointwise, asking), pointwise(asking, keys)),
+            key_value=Chain(unit(pointwise, key_inputs), pointwise(key_inputs, keys + values)),
+            query=Chain(unit(pointwise, query_inputs), pointwise(query_inputs, keys)),
             attention=CausalAttention(*attention),
             merge=unit(pointwise, self.channels, values), repeats=self.repeats)
 

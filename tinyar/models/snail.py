@@ -24,8 +24,8 @@ class SnailBlock(Layer):
                 (dx, dul_1, -) += K's backward of [dk, dv];  (dul_1, -) += Q's backward of dq     -: nobody needs dplace
                 dul = units' backward of dul_1
 
-    x may be among what keys and values are made of, since attention looks at strictly earlier pixels. A query that
-    knew x would let the pixel see itself.
+    Keys and values may use x, since attention looks at strictly earlier pixels. Queries may not: the pixel would see
+    itself.
 
     Drawing: `step` makes ul' at a pixel. Its key and value need the pixel itself: `see`, once it is known.
 

@@ -202,7 +202,7 @@ def cut(x, size):
 
 
 def filled(dx):
-    """The gradient of cut, for an even height and width: zero rows and columns where something was cut off."""
+    """Undo cut: dx with zero rows and columns at the end, so that height and width are even."""
     height, width = dx.shape[1:3]
     if height % 2 == 0 and width % 2 == 0:
         return dx

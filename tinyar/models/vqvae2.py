@@ -146,9 +146,9 @@ class VQVAE2(Autoencoder):
         dup, de_bottom = dboth[..., :self.code_channels], dboth[..., self.code_channels:]
         # e_b = quantizer_bottom(z_b),  z_b = to_bottom([f, h_b])
         dtold = self.to_bottom.backward(self.quantizer_bottom.backward(de_bottom, dloss=dloss))
-        dcoarse, dfine = dtold[..., :self.code_channels], dtold[..., self.code_channels:]
+        df, dfine = dtold[..., :self.code_channels], dtold[..., self.code_channels:]
         # f = decoder_top(e_t)
-        de_top = self.up.backward(dup) + self.decoder_top.backward(dcoarse)
+        de_top = self.up.backward(dup) + self.decoder_top.backward(df)
         # e_t = quantizer_top(z_t),  z_t = to_top(encoder_top(h_b))
         dz_top = self.quantizer_top.backward(de_top, dloss=dloss)
         dfine = dfine + self.encoder_top.backward(self.to_top.backward(dz_top))

@@ -35,8 +35,8 @@ CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
 GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
 # A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
 LEAST_IMAGES = {Recurrence: 8, Conv2d: 4}  # others: 2
-# Networks on several grids, or with attention, have many layers with little to do, where threads mostly wait for Python's
-# lock. So a micro-batch has at least this many pixels, even if a thread stays idle.
+# Networks on several grids, or with attention, have many layers with little to do. Threads wait for Python's lock then.
+# So a micro-batch has at least this many pixels, even if a thread stays idle.
 LEAST_PIXELS, MANY_SMALL_LAYERS = 4 * 28 * 28, (HalvingConv2d, CausalAttention)
 
 
