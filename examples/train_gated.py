@@ -1,7 +1,7 @@
 """Lesson: PixelCNN without a blind spot: two streams, gates, and the class of what is to be drawn.
 
     python examples/train_gated.py --data digits       8x8 digits that come with tinyar: 1.74 bits/dim in 26 s
-    python examples/train_gated.py                     MNIST in 256 levels (or digits, if it can't be had)
+    without --data                                     MNIST in 256 levels (or digits, if it can't be had)
     ... --data mnist --levels 2                        MNIST in black and white, threshold 128
     ... --data digits --classes                        conditioned on the class: a row of drawings for each digit
     ... --data cifar10 --levels 8                      colour, R before G before B
@@ -9,7 +9,7 @@
 
 The README says what such runs came to, in bits per dimension and minutes. A run writes to a new folder in runs/:
 model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
-What is new in this lesson: `diff examples/train_pixelcnn.py examples/train_gated.py`.
+From the first lesson to the second: `diff examples/train_pixelcnn.py examples/train_gated.py`.
 """
 
 import endings  # first, so that Ctrl-C ends the imports too in one line

@@ -1,7 +1,7 @@
 """Lesson: train a PixelCNN, read its bits per dimension, and look at what it draws.
 
     python examples/train_pixelcnn.py --data digits    8x8 digits that come with tinyar: 1.81 bits/dim in 21 s
-    python examples/train_pixelcnn.py                  MNIST in 256 levels (or digits, if it can't be had)
+    without --data                                     MNIST in 256 levels (or digits, if it can't be had)
     ... --data mnist --levels 2                        MNIST in black and white, threshold 128
     ... --data digits --classes                        conditioned on the class: a row of drawings for each digit
     ... --data cifar10 --levels 8                      colour, R before G before B
@@ -10,7 +10,7 @@
 The README says what such runs came to, in bits per dimension and minutes. A run writes to a new folder in runs/:
 model.npz (the best weights), training.npz (to resume), history.csv, curve.png, samples.png, and drawing.gif with --gif.
 A PixelCNN shows its masks as well, in masks.png.
-What is new in the next lesson: `diff examples/train_pixelcnn.py examples/train_gated.py`.
+From the first lesson to the second: `diff examples/train_pixelcnn.py examples/train_gated.py`.
 """
 
 import endings  # first, so that Ctrl-C ends the imports too in one line

@@ -1,7 +1,7 @@
 """Lesson: PixelSNAIL: attention, by which each pixel looks at any earlier one.
 
     python examples/train_pixelsnail.py --data digits  8x8 digits that come with tinyar: 1.80 bits/dim in 30 s
-    python examples/train_pixelsnail.py                MNIST in 256 levels (or digits, if it can't be had)
+    without --data                                     MNIST in 256 levels (or digits, if it can't be had)
     ... --data mnist --levels 2 --likelihood softmax   black and white
     ... --data digits --classes                        conditioned on the class: a row of drawings for each digit
     ... --resume                                       go on with the latest run

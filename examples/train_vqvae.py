@@ -1,7 +1,7 @@
 """Lesson: train a VQ-VAE, then a prior on its codes, and let the two together draw.
 
     python examples/train_vqvae.py --data digits    8x8 digits that come with tinyar: error 0.033 in 44 s
-    python examples/train_vqvae.py                  MNIST in 256 levels (or digits, if it can't be had)
+    without --data                                  MNIST in 256 levels (or digits, if it can't be had)
     ... --data mnist --prior gated --classes        a prior told the class: a row of drawings for each
     ... --data mnist --widths 64 128 128 --code-channels 64 --codes 256    4x4 codes of 32x32
     ... --data mnist --flat                         one code an image: clustering; all K outputs in one picture
