@@ -19,8 +19,7 @@ head:
                 dk_j  = sum over i > j of ds_ij q_i / sqrt(key_channels)
 
 (Vaswani et al. 2017, "Attention is all you need", arXiv 1706.03762; for images Chen et al. 2018, "PixelSNAIL", arXiv
-1712.09763. The code published with the latter adds 1e-6 to z_i over its largest term: it divides by the sum of
-exp(s_ij - max) + 1e-6. Here z_i is exact.)
+1712.09763. The code published with the latter divides by the sum of exp(s_ij - max) + 1e-6; here p is exact.)
 """
 
 import numpy as np
