@@ -15,8 +15,8 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, beside, load_again, path, up_to
-from pixel_levels import least_certain, load_runs, tables_of
+from arguments import ArgumentParser, beside, load_again, path
+from pixel_levels import least_certain, load_runs, parse_with_picture, tables_of
 
 from tinyar import backend, models
 from tinyar.pictures.attention import save_attention
@@ -25,14 +25,7 @@ from tinyar.pictures.attention import save_attention
 def parse_arguments():
     parser = ArgumentParser(__doc__)
     parser.add_argument("run", type=path, metavar="RUN", help="a model.npz, or the folder of a run of PixelSNAIL")
-    parser.add_argument("--pixels", type=up_to(20), default=4, help="how many, each of another test image (4)")
-    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
-                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
-    parser.add_argument("--out", type=path, help="file to write, .png")
-    args = parser.parse_args()
-    if args.out and pathlib.Path(args.out).suffix.lower() != ".png":
-        parser.error(f"--out: expected a file name that ends in .png, got {args.out!r}")
-    return args
+    return parse_with_picture(parser)
 
 
 def looks(model, image, label, at):

@@ -27,6 +27,11 @@ from tinyar.training import checkpoint
 def parse_arguments():
     parser = ArgumentParser(__doc__)
     parser.add_argument("runs", type=path, nargs="+", metavar="RUN", help="a model.npz, or the folder of a run")
+    return parse_with_picture(parser)
+
+
+def parse_with_picture(parser):
+    """The options on the command line, with those of a script that looks at single pixels and writes one picture."""
     parser.add_argument("--pixels", type=up_to(20), default=4, help="how many, each of another test image (4)")
     parser.add_argument("--data-dir", type=path, metavar="FOLDER",
                         help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")

@@ -113,8 +113,7 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
         prior = models.PixelCNN(args.codes, channels=64, blocks=5, kernel_size=3,
                                 first_kernel=max(3, min(7, 2 * max(grid) - 1)), **common)
     print(f"prior: {type(prior).__name__} on {grid[0]}x{grid[1]} codes, {prior.count_parameters():,} parameters")
-    about = {"autoencoder": codes.checksum(autoencoder)}
-    fit(args, prior, grids, args.prior_epochs, folder / "prior", about, average=0.999)
+    fit(args, prior, grids, args.prior_epochs, folder / "prior", codes.about_prior(autoencoder), average=0.999)
 
     bits = training.evaluate(prior, grids.test, args.threads)
     nats, alone = bits * math.log(2), codes.independent_nats(grids.train.images, grids.test.images, args.codes)

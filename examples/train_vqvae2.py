@@ -78,13 +78,13 @@ def main():
                                        seed=args.seed),
               "bottom": models.GatedPixelCNN(args.codes, first="plain", first_kernel=3, dilations=(1, 2, 1, 2, 1),
                                              one_hot=True, classes=classes, map_codes=args.codes, seed=args.seed)}
-    nats_an_image = 0.0
+    nats_an_image, bits = 0.0, cost
     for (level, prior), grids in zip(priors.items(), (top, bottom)):
-        nats_an_image += learn_codes(args, level, prior, autoencoder, grids, folder)
+        nats, grid = learn_codes(args, level, prior, autoencoder, grids, folder), grids.image_shape
+        nats_an_image, bits = nats_an_image + nats * math.prod(grid), codes.bound(bits, nats, dataset.image_shape, grid)
     print(f"codes: {nats_an_image:.1f} nats an image, both levels together; knowing nothing "
           f"{sum(np.prod(grids.image_shape) for grids in (top, bottom)) * math.log(args.codes):.1f}")
     if args.output != "mse":
-        bits = cost + nats_an_image / math.log(2) / math.prod(dataset.image_shape)
         print(f"bound: {bits:.4f} bits/dim, {cost:.4f} given the codes and the codes' {bits - cost:.4f}")
     pictures = drawing.save_two_levels(folder, autoencoder, priors, dataset, top, args)
     print(f"wrote to {folder}: autoencoder/, top/ and bottom/, each with model.npz, training.npz, history.csv and "
@@ -92,7 +92,7 @@ def main():
 
 
 def learn_codes(args, level, prior, autoencoder, grids, folder):
-    """Train a prior on the grids of one level and measure it; returns its nats an image."""
+    """Train a prior on the grids of one level and measure it; returns its nats per code."""
     counts = np.bincount(grids.train.images.reshape(-1), minlength=args.codes)
     rows, columns, _ = grids.image_shape
     print(f"{level}: {100 * share_in_use(counts):.0f} % of {args.codes} codes in use, perplexity "
@@ -104,7 +104,7 @@ def learn_codes(args, level, prior, autoencoder, grids, folder):
     given = [what for what, told in (("the top codes", prior.map_codes), ("the class", prior.classes)) if told]
     print(f"{level}: {nats:.4f} nats per code on test images{', given ' * bool(given)}{' and '.join(given)}; "
           f"independent codes cost {alone:.4f} nats, knowing nothing {math.log(args.codes):.4f}")
-    return nats * rows * columns
+    return nats
 
 
 if __name__ == "__main__":

@@ -61,13 +61,6 @@ def test_numbers_and_vectors_of_codes_are_the_same_condition():
     np.testing.assert_array_equal(to_host(model(x, to_device(numbers))), to_host(model(x, to_device(vectors))))
 
 
-def test_one_kind_of_code_is_a_condition_too():
-    model = GatedPixelCNN(7, map_codes=1, **PRIOR)
-    maps = np.zeros((2, 2, 3, 1), dtype=int)
-    x = to_device(np.zeros((2, 4, 6, 1), dtype=int))
-    assert np.isfinite(to_host(model(x, to_device(model.condition(2, maps=maps))))).all()
-
-
 # -- a prior told a coarser grid ---------------------------------------------------------------------------------------
 
 def test_every_bottom_code_sees_all_top_codes_and_earlier_bottom_codes():
@@ -225,6 +218,7 @@ def test_splits_without_the_coarser_codes_are_refused():
 
 @pytest.mark.parametrize("options, message", [
     (dict(map_codes=-1), "map_codes is a whole number of at least 0, got -1"),
+    (dict(map_codes=1), "one code can say nothing"),
     (dict(map_codes=5, map_channels=2), "maps are numbers .* or codes .* not both"),
     (dict(map_codes=5, map_units=-1), "map_units is a whole number of at least 0, got -1"),
 ])

@@ -39,8 +39,8 @@ FILES_ON_STANDIN = {
     "test_attention.py": "", "test_pixelcnnpp.py": "networks or data or drawing or map",
     "test_pixelsnail.py": "networks or drawing or looks or 0-size0",
     "test_normalized.py": "grey-size3 or float32 or none-mixture or prepare or softmax",
-    "test_contract.py": "broken or right or wrong or told or named or keeps and not PixelCNN and not LSTM and not SNAIL "
-                        "and not VQVAE2",
+    "test_contract.py": "broken or right or wrong or told or named or keeps and not PixelCNN and not LSTM "
+                        "and not SNAIL and not VQVAE2",
     "test_gradcheck.py": "not gradient and not table"}
 
 

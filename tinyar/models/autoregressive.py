@@ -58,6 +58,8 @@ class AutoregressiveModel(Model):
                 raise ValueError(f"{name}: {option} is a whole number of at least 0, got {value!r}")
         self.likelihood, self.levels = likelihood, likelihood.levels
         self.image_channels, self.one_hot = image_channels, one_hot
+        if map_codes == 1:
+            raise ValueError(f"{name}: map_codes: one code can say nothing; expected at least 2, or 0 for none")
         if map_channels and map_codes:
             raise ValueError(f"{name}: maps are numbers (map_channels) or codes (map_codes), not both")
         self.classes, self.map_codes = classes, map_codes

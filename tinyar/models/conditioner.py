@@ -14,14 +14,17 @@ from tinyar.models.autoencoder import units
 
 MAP_FACTOR = 2  # how much finer the prior's grid is
 
+
 class Conditioner(Layer):
     """c -> the map that the prior's layers are told, twice as high and as wide.
 
     c (batch, rows, columns, classes + 1): the one-hot vector of the class, which stays as it is, and the number of the
     code; or (..., classes + codes) with a vector in the number's place. All is repeated to the finer grid:
 
-    forward     m = repeat([class, units(conv3x3(one_hot(code)))])          (..., classes + channels)
-    backward    through the same to the class and the code's vector
+    forward     f = units(conv3x3(one_hot(code)))                    (batch, rows, columns, channels)
+                m = repeat([class, f])                               (batch, 2 rows, 2 columns, classes + channels)
+    backward    (dclass, df) = repeat's backward of dm: sums over cells of 2x2
+                dcode = the backward of units and conv3x3 of df      by the code's vector
 
     codes: how many there are. channels, hidden: widths of the residual units; count: how many. Raises ValueError
     for another number of channels.
@@ -42,15 +45,18 @@ class Conditioner(Layer):
         return self.repeat.forward(xp.concatenate([class_vector, self.features.forward(codes)], axis=-1))
 
     def backward(self, dm, need_dx=True):
-        dsmall = self.repeat.backward(dm)
-        dcodes = self.features.backward(dsmall[..., self.classes:], need_dx)
-        return xp.concatenate([dsmall[..., :self.classes], dcodes], axis=-1) if need_dx else None
+        # m = repeat([class, f])
+        dclass_and_f = self.repeat.backward(dm)
+        dclass, df = dclass_and_f[..., :self.classes], dclass_and_f[..., self.classes:]
+        # f = features(code)
+        dcode = self.features.backward(df, need_dx)
+        return xp.concatenate([dclass, dcode], axis=-1) if need_dx else None
 
     def class_and_code(self, c):
         """(the class's vector, the code's), from c."""
         c = c.astype(self.dtype)
         class_vector, codes = c[..., :self.classes], c[..., self.classes:]
-        if codes.shape[-1] == 1 != self.codes:
+        if codes.shape[-1] == 1:
             codes = (codes == xp.arange(self.codes)).astype(self.dtype)
         if codes.shape[-1] != self.codes:
             raise ValueError(f"Conditioner: expected {self.classes + 1} channels, or {self.classes + self.codes}, "

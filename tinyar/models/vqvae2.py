@@ -1,22 +1,20 @@
 """VQ-VAE-2: two grids of codes. The coarse one says what the image is, the fine one, told the coarse one, how it looks.
 
-    h_b = encoder_bottom(x)                     features of the fine grid, the image's `bottom_stride` times coarser
-    h_t = encoder_top(h_b)                      half as fine again
-    z_t = to_top(h_t),      e_t = quantizer_top(z_t)
-    f   = decoder_top(e_t)                      the top codes, back on the fine grid
-    z_b = to_bottom([f, h_b]),  e_b = quantizer_bottom(z_b)
-    y   = decoder([up(e_t), e_b])
+    fine     = encoder_bottom(x)                           (batch, rows, columns, channels), x bottom_stride times finer
+    e_top    = quantizer_top(z_top),        z_top    = to_top(encoder_top(fine))           half as many rows and columns
+    e_bottom = quantizer_bottom(z_bottom),  z_bottom = to_bottom([f, fine]),  f = decoder_top(e_top)
+    y        = decoder([up(e_top), e_bottom])              [ , ] side by side; f and up(e_top) on the fine grid
 
     loss = reconstruction(y, x) + the own losses of both quantizers
 
 So the top codes reach the image on two ways: by `up`, and by f through the bottom codes. Backward adds both up, and at
-h_b the gradients of its two readers too:
+`fine` the gradients of its two readers too:
 
-    (dup, de_b) = decoder's backward of dy
-    (df, dh_b)  = to_bottom's backward of dz_b                      dz_b: quantizer_bottom's backward of de_b
-    de_t  = up's backward of dup + decoder_top's backward of df
-    dh_b += encoder_top's backward of to_top's backward of dz_t     dz_t: quantizer_top's backward of de_t
-    dx    = encoder_bottom's backward of dh_b
+    (dup, de_bottom) = decoder's backward of dy
+    (df, dfine)      = to_bottom's backward of dz_bottom           dz_bottom: quantizer_bottom's backward of de_bottom
+    de_top  = up's backward of dup + decoder_top's backward of df
+    dfine  += encoder_top's backward of to_top's backward of dz_top       dz_top: quantizer_top's backward of de_top
+    dx      = encoder_bottom's backward of dfine
 
 Source: Razavi, van den Oord, Vinyals 2019, "Generating diverse high-fidelity images with VQ-VAE-2", arXiv 1906.00446.
 The paper's reconstruction loss is the plain squared error; here it is divided by the images' variance, which makes beta
@@ -118,7 +116,7 @@ class VQVAE2(Autoencoder):
         self.quantizer_bottom.start_from(self.vectors(fine)[1])
 
     def vectors(self, fine):
-        """(e_t, z_b) by inference, from h_b."""
+        """(e_top, z_bottom) by inference, from `fine`."""
         e_top = self.quantizer_top(self.to_top(self.encoder_top(fine)))
         return e_top, self.to_bottom(xp.concatenate([self.decoder_top(e_top), fine], axis=-1))
 
@@ -133,26 +131,28 @@ class VQVAE2(Autoencoder):
     def forward(self, x):
         fine = self.encoder_bottom.forward(self.scale(x))
         e_top = self.quantizer_top.forward(self.to_top.forward(self.encoder_top.forward(fine)))
-        told = xp.concatenate([self.decoder_top.forward(e_top), fine], axis=-1)
-        e_bottom = self.quantizer_bottom.forward(self.to_bottom.forward(told))
+        f = self.decoder_top.forward(e_top)
+        z_bottom = self.to_bottom.forward(xp.concatenate([f, fine], axis=-1))
+        e_bottom = self.quantizer_bottom.forward(z_bottom)
         y = self.decoder.forward(xp.concatenate([self.up.forward(e_top), e_bottom], axis=-1))
         return self.arrange(y), self.quantizer_top.loss + self.quantizer_bottom.loss
 
     def backward(self, doutputs, need_dx=True):
         """dx, from doutputs = (dy, the gradient by the quantizers' own losses)."""
         dy, dloss = doutputs
-        # y = decoder([up(e_t), e_b])
+        # y = decoder([up(e_top), e_bottom])
         dboth = self.decoder.backward(dy.reshape(*dy.shape[:3], self.outputs))
         dup, de_bottom = dboth[..., :self.code_channels], dboth[..., self.code_channels:]
-        # e_b = quantizer_bottom(z_b),  z_b = to_bottom([f, h_b])
-        dtold = self.to_bottom.backward(self.quantizer_bottom.backward(de_bottom, dloss=dloss))
-        df, dfine = dtold[..., :self.code_channels], dtold[..., self.code_channels:]
-        # f = decoder_top(e_t)
+        # e_bottom = quantizer_bottom(z_bottom),  z_bottom = to_bottom([f, fine])
+        dz_bottom = self.quantizer_bottom.backward(de_bottom, dloss=dloss)
+        df_and_fine = self.to_bottom.backward(dz_bottom)
+        df, dfine = df_and_fine[..., :self.code_channels], df_and_fine[..., self.code_channels:]
+        # f = decoder_top(e_top)
         de_top = self.up.backward(dup) + self.decoder_top.backward(df)
-        # e_t = quantizer_top(z_t),  z_t = to_top(encoder_top(h_b))
+        # e_top = quantizer_top(z_top),  z_top = to_top(encoder_top(fine))
         dz_top = self.quantizer_top.backward(de_top, dloss=dloss)
         dfine = dfine + self.encoder_top.backward(self.to_top.backward(dz_top))
-        # h_b = encoder_bottom(scaled x)
+        # fine = encoder_bottom(scaled x)
         dscaled = self.encoder_bottom.backward(dfine, need_dx)
         return dscaled * (2 / (self.levels - 1)) if need_dx else None
 
