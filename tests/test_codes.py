@@ -151,6 +151,29 @@ def test_both_levels_are_cached_in_one_file(tmp_path, autoencoder, monkeypatch):
     assert (codes.cached_datasets(path, other, dataset)[0].train.images != top.train.images).any()
 
 
+SPOILERS = {"another number": lambda grids: (grids + 1) % 7, "a code too large": lambda grids: grids + 7,
+            "another grid": lambda grids: grids[:, :2], "another type": lambda grids: grids.astype(np.int64),
+            "one grid less": lambda grids: grids[1:]}
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_a_file_whose_arrays_are_not_those_codes_is_made_anew(tmp_path, autoencoder, spoil, monkeypatch):
+    """The digest tells of another number. The other files have a digest that fits, as by another program."""
+    path, dataset, write, digest = tmp_path / "codes.npz", code_data(), codes.write, codes.digest
+    with monkeypatch.context() as patch:
+        def spoilt(path, made_by, arrays):
+            wrong = {**arrays, "bottom_validation": SPOILERS[spoil](arrays["bottom_validation"]).astype(
+                np.int64 if spoil == "another type" else np.uint16)}
+            if spoil == "another number":
+                patch.setattr(codes, "digest", lambda _: digest(arrays))
+            write(path, made_by, wrong)
+
+        patch.setattr(codes, "write", spoilt)
+        expected = codes.cached_datasets(path, autoencoder, dataset)[1].validation.images  # extracted, not read
+    found = codes.cached_datasets(path, autoencoder, dataset)[1].validation.images
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_one_level_is_not_two(tmp_path, autoencoder):
     with pytest.raises(ValueError, match="VQVAE2 has 2 levels of codes"):
         codes.cached_dataset(tmp_path / "codes.npz", autoencoder, code_data())
@@ -179,6 +202,19 @@ def test_generate_levels(autoencoder, priors):
     details = codes.generate_details(autoencoder, priors[1], top, seed=4)
     np.testing.assert_array_equal(details[1], top)
     assert (details[2] != bottom).any()
+    by_equal_numbers = sampling.sample(priors[1][0], 4, (4, 6), maps=top, seed=3)
+    assert (bottom != by_equal_numbers).any()  # top and bottom codes are drawn from different random numbers
+
+
+def test_both_priors_are_told_the_class(autoencoder, priors):
+    bottom = GatedPixelCNN(7, map_codes=5, classes=3, **PRIOR)
+    gradcheck.shake(bottom)
+    about = codes.about_prior(autoencoder, "bottom")
+    top_codes = np.zeros((4, 2, 2, 1), dtype=np.uint16)
+    one, other = (codes.generate_details(autoencoder, (bottom, about), top_codes, labels=label)[2] for label in (0, 1))
+    assert (one != other).any()
+    _, top, drawn = codes.generate_levels(autoencoder, priors[0], (bottom, about), 4, (2, 2), labels=1)
+    np.testing.assert_array_equal(drawn, codes.generate_details(autoencoder, (bottom, about), top, labels=1)[2])
 
 
 def test_what_does_not_belong_together_is_refused(autoencoder, priors):

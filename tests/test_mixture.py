@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from tinyar.backend import to_device, to_host, xp
-from tinyar.likelihoods import LogisticMixture
+from tinyar.likelihoods import Categorical, LogisticMixture
 
 VECTORS = pathlib.Path(__file__).parent / "vectors"
 CASES = [("mixture_grey_17", "exact"), ("mixture_grey_256", "exact"), ("mixture_grey_256", "paper"),
@@ -168,3 +168,22 @@ def test_outputs_and_pixels_that_do_not_fit_are_refused():
     with pytest.raises(FloatingPointError, match="aren't finite"):
         likelihood.draw(xp.full((1, 6), xp.nan), np.zeros((1, 1), dtype=int), np.zeros((1, 1), dtype=bool),
                         np.full((1, 1), 0.5))
+
+
+# -- one level to show -------------------------------------------------------------------------------------------------
+
+def test_the_guess_is_the_mean_of_the_heaviest_component():
+    """Rounded to a level; in colour each mean is moved by the guesses of the colours before it."""
+    grey = LogisticMixture(17, 1, 2)
+    outputs = np.array([[0.0, 1.0, -1.0, 0.5, 0, 0], [2.0, 1.0, -1.0, 0.5, 0, 0], [0.0, 1.0, 0.0, 3.0, 0, 0]])
+    assert to_host(grey.guess(to_device(outputs))).tolist() == [[12], [0], [16]]
+    color = LogisticMixture(5, 3, 1)  # levels -1, -1/2, 0, 1/2, 1
+    c = np.arctanh(0.5)
+    pixel = np.array([[0.0, 0.9, 0, c, 0.0, 0, c, 0.1, 0, -c]])  # a logit; mean, log-scale, coefficient of R, G, B
+    # R: 0.9, rounded to 1;  G: 0 + 0.5 R = 0.5;  B: 0.1 + 0.5 R - 0.5 G = 0.35, rounded to 0.5
+    assert to_host(color.guess(to_device(pixel))).tolist() == [[4, 3, 3]]
+
+
+def test_the_guess_of_a_softmax_is_its_likeliest_level():
+    logits = np.array([[[0.0, 3.0, 1.0]], [[2.0, 1.0, 1.9]]])
+    assert to_host(Categorical(3).guess(to_device(logits))).tolist() == [[1], [0]]

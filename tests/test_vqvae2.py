@@ -80,6 +80,15 @@ def test_published_sizes(name, options, trained, whole):
     assert VQVAE2.published(name, learning="gradient").count_parameters() == whole
 
 
+def test_two_layers_start_small():
+    """The one that makes the outputs, and the one that tells the bottom level of the top codes: at a tenth."""
+    model = VQVAE2(levels=17, channels=64)
+    for layer in (model.decoder.links[-1], model.decoder_top.links[-1]):
+        own, usual = (float(part.params["w"].std()) for part in (layer, type(layer)(
+            layer.in_channels, layer.out_channels, 4, 2, 1, rng=np.random.default_rng(0))))
+        assert own == pytest.approx(0.1 * usual, rel=0.1)
+
+
 # -- the two ways of the top codes -------------------------------------------------------------------------------------
 
 def gradient_at_top(model, without=()):
