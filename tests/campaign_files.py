@@ -21,7 +21,8 @@ what it has. These are faults:
     strict      it was refused, although it is what the format's definition allows, or just a cache
     touched     it was refused, but the model or the folder isn't as it was before
 
-Exit status 1 if there was any. test_campaign.py runs a short sample.
+Exit status 1 if there was any. Where there is a GPU, set TINYAR_BACKEND=numpy: CUDA doesn't survive the fork of a
+child process. test_campaign.py runs a short sample.
 """
 
 import argparse

@@ -156,7 +156,7 @@ def refuse():
     (refuse, (), "size: expected; less"), (open, ("/nowhere/x",), "/nowhere/x: No such file or directory"),
     (missing_key, (), r"KeyError: 'k' \(test_command_line.py, line \d+; python -X dev shows the way there\)"),
     (np.matmul, (np.ones(2), np.ones(3)), r"ValueError: matmul: .* \(test_command_line.py, line \d+; .*\)"),
-    (np.empty, ((10 ** 12, 8),), "not enough memory; smaller sizes, .* take less .Unable to allocate .*"),
+    (np.empty, ((10 ** 15, 8),), "not enough memory; smaller sizes, .* take less .Unable to allocate .*"),
     (importlib.import_module, ("nowhere",), r"No module named 'nowhere'; .*pip install -e \"\.\[test\]\""),
 ])
 def test_errors_in_one_line(function, arguments, line):

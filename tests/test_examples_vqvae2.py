@@ -9,6 +9,7 @@ import pytest
 from test_examples import EXAMPLES, refused, run
 
 from tinyar import codes, data, models
+from tinyar.backend import to_host
 from tinyar.training import checkpoint
 
 SMALL = ["--data", "digits", "--codes", "8", "--code-channels", "4", "--channels", "8", "--epochs", "1",
@@ -59,7 +60,7 @@ def test_it_goes_on_in_whichever_stage_it_was(trained, tmp_path):
         for level in ("top", "bottom"):
             found, expected = (checkpoint.load(where / level / "model.npz")[0] for where in (folder, trained[0]))
             for (name, one), (_, other) in zip(found.arrays(), expected.arrays()):
-                np.testing.assert_array_equal(one, other, err_msg=name)
+                np.testing.assert_array_equal(to_host(one), to_host(other), err_msg=name)
         shutil.rmtree(folder)
 
 

@@ -126,7 +126,7 @@ def test_validated_saved_and_returned_weights_are_the_averaged_ones(tmp_path):
     averaged.copy_to_model()
     assert_same(model, twin)
     assert_same(checkpoint.load(tmp_path / "model.npz")[0], twin)
-    assert history.rows[0]["validation"] == pytest.approx(training.evaluate(twin, VALIDATION), abs=1e-12)
+    assert history.rows[0]["validation"] == pytest.approx(training.evaluate(twin, VALIDATION, threads=2), abs=1e-12)
 
 
 def test_every_epoch_has_its_own_order(monkeypatch):
