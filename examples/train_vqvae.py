@@ -127,4 +127,4 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
 
 
 if __name__ == "__main__":
-    endings.run(main, stopped=arguments.GO_ON)
+    endings.run(main, stopped=arguments.GO_ON, ranks=True)

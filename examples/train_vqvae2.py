@@ -108,4 +108,4 @@ def learn_codes(args, level, prior, autoencoder, grids, folder):
 
 
 if __name__ == "__main__":
-    endings.run(main, stopped=arguments.GO_ON)
+    endings.run(main, stopped=arguments.GO_ON, ranks=True)
