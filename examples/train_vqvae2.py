@@ -41,8 +41,8 @@ def parse_arguments():
     add("--channels", type=up_to(MOST_CHANNELS, least=2), default=64, help="of the autoencoder's convolutions (64)")
     add("--learning", default="ema", choices=["ema", "gradient"],
         help="of the codebooks: by running means, or by gradient (ema)")
-    add("--hide-bottom", type=share_below_1, default=0.25,
-        help="share of the training images that the decoder paints from their top codes alone (0.25; the paper: 0)")
+    add("--hide-bottom", type=share_below_1, default=ByData(0.25, digits=0.1),
+        help="share of the training images that the decoder paints from their top codes alone (0.25; 0.1 for digits)")
     add("--output", default="mse", choices=["mse", "categorical", "mixture"],
         help="what the decoder paints: levels, judged by squared error, or a softmax or a mixture over them (mse)")
     add("--classes", action="store_true", help="tell the priors the class of each image")
