@@ -123,8 +123,7 @@ def other_images(args, subject, dataset, n):
     """{title: images} of what is measured beside the images, at most n of each kind."""
     found = {}
     if args.own:
-        own = own_data(subject)
-        found[f"{own.name}, its own test images"] = first_images(own, "test", n)[0]
+        found["test images of its own data"] = first_images(own_data(subject), "test", n)[0]
     if args.noise:
         found |= strange_images(dataset.image_shape, dataset.levels, min(n, MOST_STRANGE))
     return found
