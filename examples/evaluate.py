@@ -28,8 +28,8 @@ import score_pictures
 import scores
 from arguments import MOST_NAMES, ArgumentParser, beside, path, up_to, whole
 from drawing import names_of
-from subjects import (ONE_LEVEL, check_comparable, check_fits, load_subject, other_data, own_data, same_classes,
-                      strange_images, titles)
+from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, strange_images
+from subjects import check_comparable, load_subject, titles
 
 from tinyar import backend
 from tinyar.training import parallel
@@ -142,13 +142,13 @@ def measure(args, subject, dataset, images, labels):
     split = subject.split_of(images, labels if tells else None)
     found, model, told = subject.scores(split, args.threads, subject.name), subject.model, list(subject.told)
     if subject.classes:
-        reason = "" if args.no_class else f" ({dataset.name} has {'no labels' if labels is None else 'other classes'})"
-        told.append("the class" if tells else f"no class{reason}")
+        reason = f" ({dataset.name} has {'no labels' if labels is None else 'other classes'})"
+        told.append("the class" if tells else "no class" + reason * (not args.no_class))
     print(f"model: {subject.name}, {type(model).__name__}, {model.count_parameters():,} parameters, computed by "
           f"{backend.name}" + f"; told {' and '.join(told)}" * bool(told) + f"\nmean:  {found}")
     if subject.priors:
-        print("       These are its reconstructions. What their codes cost is another question: evaluate.py "
-              + " or ".join(map(str, subject.priors)))
+        print("       of its reconstructions; what the codes cost by the prior is told by evaluate.py "
+              + " and ".join(map(str, subject.priors)))
     if labels is not None and dataset.classes <= MOST_NAMES:
         for line in scores.lines_of_classes(found, labels, class_names(dataset)):
             print(f"       {line}")
@@ -181,8 +181,8 @@ def classify(args, subject, dataset, images, labels):
     nats = np.stack([found.costs for found in every])  # (classes, images)
     guesses = scores.posterior(nats).argmax(axis=0)
     table = scores.confusion(labels, guesses, subject.classes)
-    print(f"class: {scores.words_of_mean(100.0 * (guesses == labels), 1)} % of {len(labels):,} images classified right, "
-          "by Bayes' rule")
+    print(f"class: {scores.words_of_mean(100.0 * (guesses == labels), 1)} % of {len(labels):,} images classified "
+          "right, by Bayes' rule")
     nats = -scores.log_evidence(nats)  # (images,), not told the class
     print(f"       averaged over the classes an image costs {subject.scores_from(nats, split)}")
     if subject.classes <= MOST_NAMES:

@@ -5,7 +5,7 @@ Every save_... returns the names of the files that it wrote, a list.
 
 import numpy as np
 
-from subjects import ONE_LEVEL
+from fitting import ONE_LEVEL
 
 from tinyar.pictures import grid
 from tinyar.pictures.grids import save_grids
@@ -33,8 +33,8 @@ def save_extremes(folder, images, scores, levels):
 
 
 def save_differences(folder, images, every, names, levels):
-    """difference.png: how much more an image costs under the second model; and deciding.png: on which images it differs
-    most, to the left those that are cheaper under the first model, to the right those that are cheaper under the second.
+    """difference.png: how much more an image costs under the second model. And deciding.png: the images on which the
+    models differ most, to the left where the first is better, to the right where the second is.
     """
     differences = every[1].shown - every[0].shown
     save_histograms(folder / "difference.png", {f"{names[1]} minus {names[0]}": differences}, every[0].shown_unit,

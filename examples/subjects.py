@@ -1,4 +1,4 @@
-"""What evaluate.py measures: a model with all that it needs, and images that fit it.
+"""What evaluate.py measures with: a model, and all that it needs to look at images.
 
     a model of pixels     costs an image in nats; its maps, if it is told any, are made as in super_resolution.py
     an autoencoder        costs an image by how far off its reconstruction is
@@ -11,16 +11,15 @@ import pathlib
 
 import numpy as np
 import splits
-from arguments import check_folder, checked_about, load, load_again, options_of_data
+from arguments import checked_about
 from draw import AUTOENCODER, PIXELS, TWO_LEVELS, kind_of, weights_file
 from scores import Scores
 
 from tinyar import codes, data, training
-from tinyar.data.readers import READERS
 from tinyar.training import checkpoint
 
-ONE_LEVEL = "images of one level"
 AUTOENCODERS = AUTOENCODER, TWO_LEVELS
+LARGEST_FACTOR = 1000  # of a small image that is told, in super_resolution.py
 STAGES = "prior", "top", "bottom"  # the folders of priors beside that of their autoencoder
 
 
@@ -81,8 +80,13 @@ class Subject:
         return dataclasses.replace(split, labels=np.full(len(split), label))
 
     def scores(self, split, threads=None, progress=""):
-        """The Scores of what split_of made."""
-        return self.scores_from(training.image_costs(self.model, split, threads, progress), split)
+        """The Scores of what split_of made. Raises NonFiniteError for costs that aren't finite."""
+        costs = training.image_costs(self.model, split, threads, progress)
+        strange = len(costs) - int(np.isfinite(costs).sum())
+        if strange:
+            raise training.NonFiniteError(f"{self.file}: what {strange:,} of {len(costs):,} images cost isn't finite, "
+                                          "so there is no mean")
+        return self.scores_from(costs, split)
 
     def scores_from(self, costs, split):
         """Scores of the costs (N,) of the images in a split."""
@@ -105,7 +109,7 @@ def load_subject(given):
     subject = Subject(name_of(file), file, model, about)
     if kind_of(model) not in (PIXELS, *AUTOENCODERS):
         take_autoencoder(subject)
-    elif getattr(model, "map_channels", 0) and not isinstance(about["options"].get("factor"), int):
+    elif getattr(model, "map_channels", 0) and about["options"].get("factor") not in range(2, LARGEST_FACTOR):
         raise ValueError(f"{file} needs a map for every image, and doesn't say how to make it; expected a run of "
                          "super_resolution.py")
     return subject
@@ -130,65 +134,19 @@ def take_autoencoder(prior):
     if kind_of(prior.autoencoder) not in AUTOENCODERS:
         raise ValueError(f"{file}: expected an autoencoder, got a {type(prior.autoencoder).__name__}")
     prior.level = prior.about.get("level")
+    if prior.level not in (("top", "bottom") if kind_of(prior.autoencoder) == TWO_LEVELS else (None,)):
+        raise ValueError(f"{prior.file}: its autoencoder has no level of codes {prior.level!r:.60}")
     codes.check_learned(prior.about, prior.autoencoder, prior.level)
     prior.about = checked_about(file, state)
 
 
-# -- which images ------------------------------------------------------------------------------------------------------
-
-def own_data(subject, data_dir=None):
-    """The dataset that the model was trained on, as it saw it."""
-    if not subject.about["options"].get("data"):
-        raise ValueError(f"{subject.file} doesn't say which data it was trained on: give --data NAME")
-    return fitted(subject, load_again(subject.about, data_dir))
-
-
-def other_data(subject, args):
-    """The dataset --data, brought to what the model was trained on where nothing else is asked for."""
-    check_folder(args.data, args.data_dir)
-    network, trained_on = subject.pixel_network, subject.about["options"]
-    maximum, channels, _ = READERS[args.data]
-    options = options_of_data({**vars(args), "seed": trained_on.get("seed", 0)})
-    if options["binarize"] is None and options["levels"] is None:
-        options["binarize"] = trained_on.get("binarize") if maximum > 1 else None
-        options["levels"] = None if options["binarize"] else min(maximum + 1, network.levels)
-    if options["size"] is None and args.data == "folder" and subject.about.get("image_shape"):
-        options["size"] = subject.about["image_shape"][0]
-    options["color"] = options["color"] and not (channels == 3 and network.image_channels == 1)
-    return fitted(subject, load(args.data, args.data_dir, options))
-
-
-def fitted(subject, dataset):
-    """The dataset, with a margin where an autoencoder needs it; ValueError for images that the model isn't made for."""
-    network = subject.pixel_network
-    if kind_of(network) in AUTOENCODERS:
-        dataset = splits.padded(dataset, network.stride)
-    check_fits(subject, dataset)
-    return dataset
-
-
-def check_fits(subject, dataset):
-    """Raise ValueError for images of another size, or with more or fewer levels, than the model's."""
-    network, shape = subject.pixel_network, dataset.image_shape
-    if dataset.levels != network.levels:
-        raise ValueError(f"{subject.file} was made for {network.levels} levels, but {dataset.name} has "
-                         f"{dataset.levels} here")
-    expected = tuple(subject.about.get("image_shape") or (*shape[:2], network.image_channels))
-    if shape != expected:
-        raise ValueError(f"{subject.file} was made for images of {words_of(expected)}, but those of {dataset.name} "
-                         f"are {words_of(shape)}")
-
-
-def words_of(shape):
-    """28x28x1, say."""
-    return "x".join(map(str, shape))
-
+# -- two models --------------------------------------------------------------------------------------------------------
 
 def check_comparable(first, second):
     """Raise ValueError for models that measure different things."""
     if first.model.unit != second.model.unit:
-        raise ValueError(f"{second.file} measures {second.model.unit}, {first.file} {first.model.unit}: expected models "
-                         "with the same unit")
+        raise ValueError(f"{second.file} measures {second.model.unit}, {first.file} {first.model.unit}: expected two "
+                         "models with the same unit")
     if first.autoencoder is not None and (
             (codes.checksum(first.autoencoder), first.level) != (codes.checksum(second.autoencoder), second.level)):
         raise ValueError(f"{second.file} has learned other codes than {first.file}, so their costs can't be compared")
@@ -198,17 +156,3 @@ def titles(subjects):
     """The names of all subjects; where two have the same, their files."""
     names = [subject.name for subject in subjects]
     return names if len(set(names)) == len(names) else [str(subject.file) for subject in subjects]
-
-
-def same_classes(subject, dataset):
-    """Whether the labels of a dataset mean what the model has learned: they are those of its own data."""
-    about = subject.about
-    return (dataset.name == about["options"].get("data")
-            and list(dataset.class_names or []) == list(about["class_names"] or []))
-
-
-def strange_images(shape, levels, n, seed=0):
-    """{title: images} that nobody drew: n of uniform noise, and one of each level all over."""
-    noise = np.random.default_rng(seed).integers(0, levels, (n, *shape), dtype=np.uint8)
-    constant = np.broadcast_to(np.arange(levels, dtype=np.uint8)[:, None, None, None], (levels, *shape))
-    return {"uniform noise": noise, ONE_LEVEL: constant}
