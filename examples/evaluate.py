@@ -82,7 +82,7 @@ def main():
     scores.save_scores(folder / "scores.csv", labels, every)
     written = ["scores.csv"]
     if args.classify:
-        scores.save_confusion(folder / "confusion.csv", table, class_names(dataset))
+        scores.save_confusion(folder / "confusion.csv", table, names_of(range(len(table)), dataset.class_names))
         written.append("confusion.csv")
     own = names if args.second else [f"{dataset.name}, {args.split} images"]
     shown = {title: found.shown for title, found in zip(own, every)} | shown
@@ -129,11 +129,6 @@ def other_images(args, subject, dataset, n):
     return found
 
 
-def class_names(dataset):
-    """The names of all classes of a dataset, or their numbers if they have none."""
-    return names_of(range(dataset.classes), dataset.class_names)
-
-
 # -- what is measured, and printed -------------------------------------------------------------------------------------
 
 def measure(args, subject, dataset, images, labels):
@@ -150,7 +145,7 @@ def measure(args, subject, dataset, images, labels):
         print("       of its reconstructions; what the codes cost by the prior is told by evaluate.py "
               + " and ".join(map(str, subject.priors)))
     if labels is not None and dataset.classes <= MOST_NAMES:
-        for line in scores.lines_of_classes(found, labels, class_names(dataset)):
+        for line in scores.lines_of_classes(found, labels, names_of(range(dataset.classes), dataset.class_names)):
             print(f"       {line}")
     return found
 
@@ -186,7 +181,7 @@ def classify(args, subject, dataset, images, labels):
     nats = -scores.log_evidence(nats)  # (images,), not told the class
     print(f"       averaged over the classes an image costs {subject.scores_from(nats, split)}")
     if subject.classes <= MOST_NAMES:
-        for line in scores.lines_of_confusion(table, class_names(dataset)):
+        for line in scores.lines_of_confusion(table, names_of(range(subject.classes), dataset.class_names)):
             print(f"       {line}")
     return table
 

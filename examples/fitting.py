@@ -62,7 +62,7 @@ def words_of(shape):
 def same_classes(subject, dataset):
     """Whether the labels of a dataset mean what the model has learned: they are those of its own data."""
     about = subject.about
-    return (dataset.name == about["options"].get("data")
+    return (dataset.name == about["options"].get("data") and dataset.classes <= subject.classes
             and list(dataset.class_names or []) == list(about["class_names"] or []))
 
 

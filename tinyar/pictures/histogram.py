@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from tinyar.pictures.grids import save_figure, with_own_settings
 from tinyar.pictures.plotting import PALE, SEVERAL
@@ -28,6 +29,10 @@ def save_histograms(path, sets, xlabel, mark=None):
         color = SEVERAL[i % len(SEVERAL)]
         axes.hist(numbers, edges, weights=np.full(numbers.size, 1 / numbers.size), color=color, alpha=0.5)
         axes.axvline(numbers.mean(), color=color, linestyle="--", label=f"{title}: mean {numbers.mean():,.4g}")
+    if scale == "log":
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:,g}")  # 1,000: powers of ten would be formulas
+        axes.xaxis.set_minor_formatter(NullFormatter())
     if mark is not None:
         axes.axvline(mark[0], color="black", linewidth=1, label=mark[1])
     axes.grid(color=PALE)
