@@ -121,7 +121,7 @@ def of_codes(name, level):
 
 
 @pytest.mark.parametrize("run, weights, split, words", [
-    ("pixelcnn", "pixelcnn/model.npz", lambda folder: first(), "numpy\n"),
+    ("pixelcnn", "pixelcnn/model.npz", lambda folder: first(), "model: pixelcnn, PixelCNN, "),
     ("gated", "gated/model.npz", lambda folder: first(), "; told the class\n"),
     ("mixture.npz", "mixture.npz", lambda folder: first(), "mixture, PixelCNNpp"),
     ("super.npz", "super.npz", of_super_resolution, "; told the small image\n"),
