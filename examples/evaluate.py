@@ -122,6 +122,9 @@ def check(args, subjects, dataset, labels):
 def other_images(args, subject, dataset, n):
     """{title: images} of what is measured beside the images, at most n of each kind."""
     found = {}
+    if args.own and subject.about["options"].get("data") == "folder":
+        raise ValueError("--own: the model's own data are a folder of images, and nothing says where that is; evaluate "
+                         "them by themselves, with --data-dir")
     if args.own:
         found["test images of its own data"] = first_images(own_data(subject), "test", n)[0]
     if args.noise:
@@ -155,16 +158,15 @@ def measure_others(args, subject, title, images):
     found = subject.scores(subject.split_of(images), args.threads, title)
     print(f"other: {title}, {len(images):,}: {found}" + ", told no class" * bool(subject.classes))
     if title == ONE_LEVEL:
-        print(f"       level 0 all over {found.shown[0]:.2f}, the highest level {found.shown[-1]:.2f} "
-              f"{found.shown_unit}")
+        print(f"       level 0 all over {found.shown[0]:.{found.digits}f}, the highest level "
+              f"{found.shown[-1]:.{found.digits}f} {found.shown_unit}")
     return found
 
 
 def print_difference(every, names):
-    """Say by how much the second model is dearer than the first."""
-    difference = every[1].shown - every[0].shown
-    digits = 2 if every[0].in_nats else 4
-    print(f"difference, {names[1]} minus {names[0]}: {scores.words_of_mean(difference, digits)} {every[0].shown_unit}; "
+    """Say how much more an image costs under the second model than under the first."""
+    difference, words = every[1].shown - every[0].shown, f"{names[1]} minus {names[0]}"
+    print(f"difference, {words}: {scores.words_of_mean(difference, every[0].digits)} {every[0].shown_unit}; "
           f"{names[1]} is better on {100 * np.mean(difference < 0):.0f} % of the images")
 
 

@@ -43,6 +43,11 @@ class Scores:
     def shown_unit(self):
         return f"nats {self.of}" if self.in_nats else self.unit
 
+    @property
+    def digits(self):
+        """How many digits behind the point `shown` is worth."""
+        return 2 if self.in_nats else 4
+
     def __str__(self):
         """The means, with their standard errors."""
         nats = f", {words_of_mean(self.costs, 2)} {self.shown_unit}" * self.in_nats

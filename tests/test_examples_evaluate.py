@@ -58,6 +58,7 @@ def runs(tmp_path_factory):
     save(folder / "large.npz", models.PixelCNN(17, channels=4, blocks=0), shape=(9, 9, 1))
     save(folder / "binary.npz", models.PixelCNN(2, channels=4, blocks=0), levels=2)
     save(folder / "colour.npz", models.PixelCNN(17, image_channels=3, channels=6, blocks=0), shape=(8, 8, 3))
+    save(folder / "own.npz", models.PixelCNN(17, channels=4, blocks=0), data="folder")
     save(folder / "maps.npz", gated(0, map_channels=9))
     save(folder / "lonely" / "prior" / "model.npz", models.PixelCNN(**PRIOR, blocks=0))
     shutil.copytree(folder / "vqvae", folder / "mixed")
@@ -335,6 +336,8 @@ def test_without_labels_a_model_of_classes_is_told_none(runs, call, tmp_path):
     (["pixelcnn", "--classify", "5"], "is no model of classes, so it can't tell them apart"),
     (["gated", "--levels", "4"], "--levels would do nothing: it goes with --data"),
     (["gated", "--own"], "--own would do nothing: it goes with --data"),
+    (["own.npz", "--data", "digits", "--own"], "--own: the model's own data are a folder of images"),
+    (["own.npz"], "--data-dir: expected the folder of your images"),
     (["gated", "--grey"], "--grey would do nothing"), (["gated", "--size", "4"], "--size would do nothing"),
     (["gated", "--binarize", "fixed"], "--binarize would do nothing"),
     (["gated", "--data", "folder"], "--data-dir: expected the folder of your images"),
