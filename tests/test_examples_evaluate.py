@@ -59,6 +59,9 @@ def runs(tmp_path_factory):
     save(folder / "binary.npz", models.PixelCNN(2, channels=4, blocks=0), levels=2)
     save(folder / "colour.npz", models.PixelCNN(17, image_channels=3, channels=6, blocks=0), shape=(8, 8, 3))
     save(folder / "own.npz", models.PixelCNN(17, channels=4, blocks=0), data="folder")
+    save(folder / "drawn.npz", models.PixelCNN(2, channels=4, blocks=0), binarize="fixed", seed=3)
+    save(folder / "three.npz", gated(3))
+    save(folder / "foreign.npz", gated(), data="mnist")
     save(folder / "maps.npz", gated(0, map_channels=9))
     save(folder / "lonely" / "prior" / "model.npz", models.PixelCNN(**PRIOR, blocks=0))
     shutil.copytree(folder / "vqvae", folder / "mixed")
@@ -290,6 +293,22 @@ def test_other_data_is_brought_to_the_levels_of_the_model(runs, call, tmp_path):
     assert f"mean:  {drawn:.4f} +- " in out and f"other: test images of its own data, 40: {own:.4f} +- " in out
     out = call("binary.npz", "--data", "digits", "--images", N, "--out", tmp_path)  # by a threshold, as in training
     assert f"mean:  {own:.4f} +- " in out
+
+
+def test_other_data_is_drawn_in_black_and_white_as_the_models_own_was(runs, call, tmp_path):
+    out = call("drawn.npz", "--data", "digits", "--out", tmp_path)
+    expected = training.evaluate(checkpoint.load(runs / "drawn.npz")[0],
+                                 data.load("digits", binarize="fixed", seed=3).test.images)
+    assert "drawn once with P(1) = x/16, seed 3" in out and f"mean:  {expected:.4f} +- " in out
+
+
+@pytest.mark.parametrize("run", ["three.npz", "foreign.npz"])
+def test_classes_that_the_model_has_not_learned_are_not_told(runs, call, tmp_path, run):
+    out = call(run, "--data", "digits", "--images", N, "--out", tmp_path)
+    expected = training.evaluate(checkpoint.load(runs / run)[0], DIGITS.test.images[:N])
+    assert f"; told no class (digits has other classes)\nmean:  {expected:.4f} +- " in out and "class 9" in out
+    with pytest.raises(SystemExit, match="--classify: the model has learned other classes than those of digits"):
+        call(run, "--data", "digits", "--classify", N)
 
 
 def test_a_folder_of_images_is_resized_and_turned_grey_and_its_classes_are_not_told(call, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from tinyar import data, gradcheck, models, training
 from tinyar.backend import to_device, to_host
 from tinyar.model import Model
-from tinyar.training import evaluation
+from tinyar.training import evaluation, parallel
 
 RNG = np.random.default_rng(0)
 GREY, COLOUR = (RNG.integers(0, 4, (n, 4, 4, channels), dtype=np.uint8) for n, channels in ((23, 1), (7, 3)))
@@ -50,7 +50,9 @@ def test_their_mean_is_what_evaluate_says_and_each_is_that_of_its_image_alone(na
         alone = data.Split(split.images[i:i + 1], split.labels[i:i + 1],
                            maps=None if split.maps is None else split.maps[i:i + 1])
         assert model.figure(costs[i] / alone.images.size) == pytest.approx(training.evaluate(model, alone), rel=1e-6)
-    monkeypatch.setattr(evaluation, "SHOWN_AT_ONCE", 5)  # in several pieces, and by more threads than are busy
+    monkeypatch.setattr(parallel, "CACHE_BYTES", 1)  # several micro-batches for each thread
+    np.testing.assert_allclose(training.image_costs(model, split, threads=2), costs, rtol=1e-6)
+    monkeypatch.setattr(evaluation, "SHOWN_AT_ONCE", 5)  # several pieces, and more threads than are busy
     np.testing.assert_allclose(training.image_costs(model, split, threads=3), costs, rtol=1e-6)
 
 
