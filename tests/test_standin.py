@@ -35,7 +35,7 @@ FILES_ON_STANDIN = {
     "test_autoregressive.py": "draws_equal and (Row or Diagonal or PixelRNN or maps)",
     "test_vqvae2.py": "reference or sum or images or checkpoint", "test_codes.py": "reference or vectors or generate",
     "test_model.py": "autoencoder or ones_own or class", "test_mutants.py": "", "test_mixture.py": "",
-    "test_dropout.py": "", "test_weights.py": "",
+    "test_dropout.py": "", "test_weights.py": "", "test_image_costs.py": "",
     "test_attention.py": "", "test_pixelcnnpp.py": "networks or data or drawing or map",
     "test_pixelsnail.py": "networks or drawing or looks or 0-size0",
     "test_normalized.py": "grey-size3 or float32 or none-mixture or prepare or softmax",

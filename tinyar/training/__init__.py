@@ -5,11 +5,11 @@ nonfinite, scheduled_sampling, interrupt, folders.
 """
 
 from tinyar.backend import NonFiniteError
-from tinyar.training.evaluation import evaluate
+from tinyar.training.evaluation import evaluate, image_costs
 from tinyar.training.fit import fit
 from tinyar.training.history import History
 from tinyar.training.loop import train_epoch
 from tinyar.training.parallel import Workers
 from tinyar.training.scheduled_sampling import ScheduledSampling
 
-__all__ = ["fit", "evaluate", "train_epoch", "Workers", "History", "ScheduledSampling", "NonFiniteError"]
+__all__ = ["fit", "evaluate", "image_costs", "train_epoch", "Workers", "History", "ScheduledSampling", "NonFiniteError"]
