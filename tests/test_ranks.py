@@ -116,6 +116,9 @@ def test_held_out_images_are_measured_by_all():
     replicas = [MODELS["PixelCNN"]() for _ in range(3)]
     found = on_ranks(3, lambda rank: training.evaluate(replicas[rank], IMAGES[:37], threads=1))
     assert found == pytest.approx([alone] * 3, rel=1e-6) and len(set(found)) == 1
+    costs = training.image_costs(replicas[0], IMAGES[:37], threads=1)
+    for others in on_ranks(3, lambda rank: training.image_costs(replicas[rank], IMAGES[:37], threads=1)):
+        np.testing.assert_allclose(others, costs, rtol=1e-5)
 
 
 # -- going on ----------------------------------------------------------------------------------------------------------

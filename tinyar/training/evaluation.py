@@ -8,6 +8,7 @@ from tinyar.conditions import Conditions
 from tinyar.model import check_finite
 from tinyar.training.options import check_images
 from tinyar.training.parallel import Workers
+from tinyar.training.world import world
 
 MEASURED_AT_ONCE = 1000  # images
 SHOWN_AT_ONCE = 200  # images between two looks of the progress bar
@@ -50,11 +51,12 @@ def image_costs(model, images, threads=None, progress=None):
 
 
 def costs_of(workers, images, condition):
-    """The costs of a few images, (N,): each thread measures its micro-batches, and each of them has its place."""
+    """The costs of a few images, (N,): each rank and thread measures its micro-batches, which have their places."""
     def work(replica, micro_batches):
         return [(place, to_host(replica.costs(x, *given))) for place, x, given, _ in micro_batches]
 
-    parts = [part for parts in workers.each(work, images, condition) for part in parts]
+    mine = [part for parts in workers.each(work, images, condition) for part in parts]
+    parts = [part for parts in world().of_all(mine) for part in parts]
     return np.concatenate([costs for _, costs in sorted(parts, key=lambda part: part[0])])
 
 
