@@ -20,7 +20,7 @@ Every rank has to call these in the same order. A rank that waits for one which 
 devices; where NCCL is missing, the gradients go by way of the hosts. The order of the additions depends on the number
 of ranks alone. So a run repeated on as many ranks ends in the same weights, bit for bit.
 
-On every rank Adam and the averages do the same work: 1.3 s of a core for 53 million parameters, once an update.
+Adam and the averages of the weights do the same work on every rank, 0.14 s an update for 53 million parameters.
 """
 
 from tinyar.backend import xp
