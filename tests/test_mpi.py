@@ -14,13 +14,13 @@ import time
 import pytest
 from test_ranks import assert_same_files
 
-from tinyar.backend import BackendError, on_gpu
+from tinyar.backend import BackendError, default_threads, on_gpu
 from tinyar.training.mpi import launched, refuse_a_common_gpu, refuse_another_mpi
 
 TESTS = pathlib.Path(__file__).parent
 EXAMPLES, STANDIN = TESTS.parent / "examples", TESTS / "standin"
 MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]))
-SMALL = ["--data", "digits", "--epochs", "2", "--channels", "8", "--blocks", "1", "--samples", "2", "--threads", "1"]
+SMALL = ["--data", "digits", "--epochs", "2", "--channels", "4", "--blocks", "1", "--samples", "2", "--threads", "1"]
 
 real = pytest.mark.skipif(MPIEXEC is None or subprocess.run([sys.executable, "-c", "import mpi4py"],
                                                             capture_output=True).returncode,
@@ -78,6 +78,15 @@ def test_a_run_is_named_once_and_resumed(tmp_path):
                                  "--samples", 2, *more, folder=tmp_path)
         assert status == 0, printed
     assert os.listdir(tmp_path / "runs") == ["gated-digits"]
+
+
+@real
+@on_cpu
+def test_ranks_share_the_cores_of_their_machine(tmp_path):
+    code = "from tinyar.training.parallel import checked_threads as of; print('threads', of(None), end=';', flush=True)"
+    for setting, expected in (("", max(1, default_threads() // 2)), ("3", 3)):
+        _, printed, _ = run(2, "-c", code, folder=tmp_path, TINYAR_THREADS=setting)
+        assert printed.count(f"threads {expected};") == 2, printed
 
 
 # -- GPUs --------------------------------------------------------------------------------------------------------------

@@ -269,8 +269,8 @@ def test_top_codes_that_have_to_do_alone_say_more():
     """Exchanging the top codes of the images hurts more than where bottom codes were always there."""
     digits, hurt = data.load("digits"), []
     for share in (0.0, 0.3):
-        model = VQVAE2(levels=17, channels=16, residual_channels=8, codes=32, code_channels=8, hide_bottom=share)
-        training.fit(model, digits.train.images[:600], epochs=10, batch_size=16, lr=2e-3, average=None)
+        model = VQVAE2(levels=17, channels=12, residual_channels=4, codes=32, code_channels=8, hide_bottom=share)
+        training.fit(model, digits.train.images[:400], epochs=6, batch_size=16, lr=4e-3, average=None)
         some = digits.test.images[:100]
         top, bottom = model.codes_of(some)
         exchanged = model.images_of(np.roll(top, 1, axis=0), bottom)

@@ -36,6 +36,7 @@ class Mpi(Ranks):
         self.mpi, self.world, self.nccl = MPI, MPI.COMM_WORLD, None
         self.rank, self.size = self.world.Get_rank(), self.world.Get_size()
         refuse_another_mpi(environment, self.rank, self.size, MPI.Get_library_version().split("\n")[0])
+        self.farewell = self.world.Dup()  # where ranks that fail meet, whatever the others still send each other
         self.sharing = count_sharing(self.world.Split_type(MPI.COMM_TYPE_SHARED))
         if backend.on_gpu:
             refuse_a_common_gpu(self.of_all((socket.gethostname(), backend.use_device())))
@@ -75,7 +76,7 @@ class Mpi(Ranks):
 
     def all_fail(self):
         """Whether all ranks get here within PATIENCE seconds."""
-        end, all_here = time.monotonic() + PATIENCE, self.world.Ibarrier()
+        end, all_here = time.monotonic() + PATIENCE, self.farewell.Ibarrier()
         while not all_here.Test():
             if time.monotonic() > end:
                 return False

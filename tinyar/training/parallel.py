@@ -20,6 +20,7 @@ updates ahead of the GPU.
 """
 
 import contextlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -149,9 +150,11 @@ def micro_batch_size(model, images, threads):
 
 
 def checked_threads(threads):
-    """The number of threads to use: the default of the machine for None. Raises ValueError for less than 1."""
+    """The number of threads to use: for None this rank's share of the machine. Raises ValueError for less than 1."""
     if threads is None:
         threads = default_threads()
+        if not os.environ.get("TINYAR_THREADS"):  # which says how many are for each rank
+            threads = world().share_of(threads)
     if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
         raise ValueError(f"threads: expected a whole number of at least 1 (and at most {MOST_THREADS:,}), "
                          f"got {threads!r}")
