@@ -62,10 +62,14 @@ def test_two_ranks_are_two_threads_and_rank_0_alone_prints_and_writes(tmp_path):
 
 @real
 @on_cpu
-def test_all_stages_of_a_vqvae_on_three_ranks(tmp_path):
-    status, printed, _ = run(3, EXAMPLES / "train_vqvae.py", "--data", "digits", "--epochs", 1, "--prior-epochs", 1,
+def test_all_stages_of_a_vqvae_on_four_ranks(tmp_path):
+    status, printed, _ = run(4, EXAMPLES / "train_vqvae.py", "--data", "digits", "--epochs", 1, "--prior-epochs", 1,
                              "--samples", 2, "--threads", 1, "--out", "run", folder=tmp_path)
-    assert status == 0 and printed.count("epoch 1: train") == 2 and printed.count("codes: ") == 1, printed
+    assert status == 0, printed
+    for line, times in (("data:  ", 1), ("epoch 1: train", 2), ("test:  ", 1), ("codes: ", 1), ("prior: ", 2),
+                        ("wrote to run", 1)):
+        assert printed.count(line) == times, printed
+    assert os.listdir(tmp_path) == ["run"]
     assert (tmp_path / "run" / "prior" / "model.npz").exists() and (tmp_path / "run" / "samples.png").exists()
 
 
