@@ -28,7 +28,7 @@ import score_pictures
 import scores
 from arguments import MOST_NAMES, ArgumentParser, beside, path, up_to, whole
 from drawing import names_of
-from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, strange_images
+from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, spread_evenly, strange_images
 from subjects import check_comparable, load_subject, titles
 
 from tinyar import backend
@@ -45,9 +45,9 @@ def parse_arguments():
     add("second", type=path, nargs="?", metavar="run2", help="another one, to compare with the first")
     arguments.add_data_arguments(parser)
     add("--split", choices=("test", "validation", "train"), default="test", help="which images of the data (test)")
-    add("--images", type=whole, help="how many of them, the first ones (all)")
+    add("--images", type=whole, help="how many of them, spread evenly over the split (all)")
     add("--no-class", action="store_true", help="tell a model of classes none")
-    add("--classify", type=whole, metavar="N", help="classify the first N images, with one pass for each class")
+    add("--classify", type=whole, metavar="N", help="classify N of the images, with one pass for each class")
     add("--noise", action="store_true", help="measure noise and images of one level too")
     add("--own", action="store_true", help="with --data: measure test images of the model's own data too")
     add("--threads", type=up_to(parallel.MOST_THREADS), help="cores to use (default: TINYAR_THREADS, or all)")
@@ -64,7 +64,7 @@ def main():
     args = parse_arguments()
     subjects = [load_subject(given) for given in (args.run, args.second) if given]
     dataset = other_data(subjects[0], args) if args.data else own_data(subjects[0], args.data_dir)
-    images, labels = first_images(dataset, args.split, args.images)
+    numbers, images, labels = some_images(dataset, args.split, args.images)
     check(args, subjects, dataset, labels)
     others = other_images(args, subjects[0], dataset, len(images))
     folder = pathlib.Path(args.out) if args.out else beside(args.run, "evaluation")
@@ -79,7 +79,7 @@ def main():
     table = classify(args, subjects[0], dataset, images, labels) if args.classify else None
     print(f"time:  {time.perf_counter() - start:.1f} s")
 
-    scores.save_scores(folder / "scores.csv", labels, every)
+    scores.save_scores(folder / "scores.csv", numbers, labels, every)
     written = ["scores.csv"]
     if args.classify:
         scores.save_confusion(folder / "confusion.csv", table, names_of(range(len(table)), dataset.class_names))
@@ -95,12 +95,15 @@ def main():
 
 # -- which images, and do they fit? ------------------------------------------------------------------------------------
 
-def first_images(dataset, split, n=None):
-    """The first n images (n, height, width, channels) of a split, all for None, and their labels (n,) or None."""
+def some_images(dataset, split, n=None):
+    """The numbers (n,) of n images of a split, of all for None; the images (n, height, width, channels); and their
+    labels (n,), None where there are none.
+    """
     found = getattr(dataset, split)
     if not len(found):
         raise ValueError(f"{dataset.name} has no {split} images; another --split may have some")
-    return found.images[:n], None if found.labels is None else found.labels[:n]
+    numbers = spread_evenly(len(found), n)
+    return numbers, found.images[numbers], None if found.labels is None else found.labels[numbers]
 
 
 def check(args, subjects, dataset, labels):
@@ -126,7 +129,7 @@ def other_images(args, subject, dataset, n):
         raise ValueError("--own: the model's own data are a folder of images, and nothing says where that is; evaluate "
                          "them by themselves, with --data-dir")
     if args.own:
-        found["test images of its own data"] = first_images(own_data(subject), "test", n)[0]
+        found["test images of its own data"] = some_images(own_data(subject), "test", n)[1]
     if args.noise:
         found |= strange_images(dataset.image_shape, dataset.levels, min(n, MOST_STRANGE))
     return found
@@ -171,8 +174,9 @@ def print_difference(every, names):
 
 
 def classify(args, subject, dataset, images, labels):
-    """The confusion table (classes, classes) of the model as a classifier of the first images, by Bayes' rule."""
-    labels, split = labels[:args.classify], subject.split_of(images[:args.classify])
+    """The confusion table (classes, classes) of the model as a classifier of some of the images, by Bayes' rule."""
+    some = spread_evenly(len(images), args.classify)
+    labels, split = labels[some], subject.split_of(images[some])
     every = [subject.scores(subject.with_label(split, label), args.threads, f"told class {label}")
              for label in range(subject.classes)]
     nats = np.stack([found.costs for found in every])  # (classes, images)

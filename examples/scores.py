@@ -113,9 +113,10 @@ def lines_of_confusion(table, names):
 
 # -- tables ------------------------------------------------------------------------------------------------------------
 
-def save_scores(path, labels, every):
-    """Write a line for each image: its number, its label if it has one, and its costs by each of the Scores."""
-    numbers = range(len(every[0].costs))
+def save_scores(path, numbers, labels, every):
+    """Write a line for each image: its number in the split, from 0; its label if it has one; and its costs by each of
+    the Scores. numbers (N,), labels (N,) or None.
+    """
     header, columns = ["image", "label"], [numbers, [""] * len(numbers) if labels is None else labels.tolist()]
     for ordinal, scores in zip(("", "second "), every):
         if scores.in_nats:

@@ -22,6 +22,8 @@ from tinyar.training import checkpoint
 
 DIGITS = data.load("digits")
 N = 40  # images measured in most tests
+NUMBERS = [i * 300 // N for i in range(N)]  # spread evenly over the 300 test images
+IMAGES, LABELS = DIGITS.test.images[NUMBERS], DIGITS.test.labels[NUMBERS]
 AUTOENCODER = dict(levels=17, codes=6, code_channels=3, residual_channels=4)
 PRIOR = dict(levels=6, channels=4, one_hot=True)
 
@@ -104,33 +106,34 @@ def column(path, name):
     return np.array([float(line[header.index(name)]) for line in lines])
 
 
-def first(n=N, images=DIGITS.test.images, labels=DIGITS.test.labels, **maps):
-    return data.Split(images[:n], labels[:n], **maps)
+def some(images=None, **maps):
+    """The images that are measured, or what stands in their place, with their labels."""
+    return data.Split(IMAGES if images is None else images, LABELS, **maps)
 
 
 # -- what images cost --------------------------------------------------------------------------------------------------
 
 def of_super_resolution(folder):
     splits = importlib.import_module("splits")
-    return first(maps=splits.maps_of(DIGITS.test.images[:N], 2, 17))
+    return some(maps=splits.maps_of(IMAGES, 2, 17))
 
 
 def of_codes(name, level):
     """A function that makes the codes of the images, for the prior of this level."""
     def split(folder):
-        found = codes.extract(checkpoint.load(folder / name / "autoencoder" / "model.npz")[0], DIGITS.test.images[:N])
+        found = codes.extract(checkpoint.load(folder / name / "autoencoder" / "model.npz")[0], IMAGES)
         top, bottom = found if level else (found, None)
-        return first(images=bottom, maps=top) if level == "bottom" else first(images=top)
+        return some(images=bottom, maps=top) if level == "bottom" else some(images=top)
     return split
 
 
 @pytest.mark.parametrize("run, weights, split, words", [
-    ("pixelcnn", "pixelcnn/model.npz", lambda folder: first(), "model: pixelcnn, PixelCNN, "),
-    ("gated", "gated/model.npz", lambda folder: first(), "; told the class\n"),
-    ("mixture.npz", "mixture.npz", lambda folder: first(), "mixture, PixelCNNpp"),
+    ("pixelcnn", "pixelcnn/model.npz", lambda folder: some(), "model: pixelcnn, PixelCNN, "),
+    ("gated", "gated/model.npz", lambda folder: some(), "; told the class\n"),
+    ("mixture.npz", "mixture.npz", lambda folder: some(), "mixture, PixelCNNpp"),
     ("super.npz", "super.npz", of_super_resolution, "; told the small image\n"),
-    ("categorical.npz", "categorical.npz", lambda folder: first(), "nats an image, given its codes"),
-    ("vqvae", "vqvae/autoencoder/model.npz", lambda folder: first(), "evaluate.py {folder}/vqvae/prior\n"),
+    ("categorical.npz", "categorical.npz", lambda folder: some(), "nats an image, given its codes"),
+    ("vqvae", "vqvae/autoencoder/model.npz", lambda folder: some(), "evaluate.py {folder}/vqvae/prior\n"),
     ("vqvae/prior", "vqvae/prior/model.npz", of_codes("vqvae", None), "nats for the codes of an image"),
     ("vqvae2/top/model.npz", "vqvae2/top/model.npz", of_codes("vqvae2", "top"), "vqvae2/top, Gated"),
     ("vqvae2/bottom", "vqvae2/bottom/model.npz", of_codes("vqvae2", "bottom"), "; told the top codes and the class\n"),
@@ -146,7 +149,7 @@ def test_figures_are_those_of_training_evaluate(runs, call, tmp_path, run, weigh
     error = np.std(figures, ddof=1) / np.sqrt(N)
     assert f"mean:  {expected:.4f} +- {error:.4f} {model.unit}" in out
     header, lines = table(path)
-    assert [line[:2] for line in lines] == [[str(i), str(label)] for i, label in enumerate(DIGITS.test.labels[:N])]
+    assert [line[:2] for line in lines] == [[str(i), str(label)] for i, label in zip(NUMBERS, LABELS)]
     if model.unit.startswith("bits"):
         nats = column(path, "nats")
         np.testing.assert_allclose(nats, figures * np.log(2) * images.images[0].size, rtol=1e-9)
@@ -154,7 +157,7 @@ def test_figures_are_those_of_training_evaluate(runs, call, tmp_path, run, weigh
     else:
         assert header == ["image", "label", "squared error / variance"]
     for label in (3, 9):
-        own = figures[DIGITS.test.labels[:N] == label]
+        own = figures[LABELS == label]
         line, = re.findall(rf"^ *class {label} +{len(own)}  .*$", out, re.MULTILINE)
         assert line.endswith(f"{own.mean():.4f} +- {np.std(own, ddof=1) / len(own) ** 0.5:.4f}")
     names = ["extremes.png", "histogram.png", "scores.csv"]
@@ -190,14 +193,14 @@ def test_two_models_are_compared_image_by_image(runs, call, tmp_path):
     path = tmp_path / "scores.csv"
     nats, others = column(path, "nats"), column(path, "second nats")
     for name, found in (("gated", nats), ("pixelcnn", others)):
-        np.testing.assert_allclose(found, training.image_costs(checkpoint.load(runs / name / "model.npz")[0], first()),
+        np.testing.assert_allclose(found, training.image_costs(checkpoint.load(runs / name / "model.npz")[0], some()),
                                    rtol=1e-6)
     difference = others - nats
     error = np.std(difference, ddof=1) / np.sqrt(N)
     assert (f"difference, pixelcnn minus gated: {difference.mean():.2f} +- {error:.2f} nats an image; pixelcnn is "
             f"better on {100 * (difference < 0).mean():.0f} % of the images") in out
     assert {"difference.png", "deciding.png"} <= {file.name for file in tmp_path.iterdir()}
-    order, images = np.argsort(difference, kind="stable"), DIGITS.test.images
+    order, images = np.argsort(difference, kind="stable"), IMAGES
     grids = []
     for name, side, sign in (("gated", order[::-1], 1), ("pixelcnn", order, -1)):
         side = [i for i in side[:N // 2] if sign * difference[i] > 0]
@@ -222,11 +225,12 @@ def same_picture(path, expected):
 
 def test_the_likeliest_and_the_least_likely_images_are_shown(call, tmp_path):
     call("pixelcnn", "--images", 75, "--out", tmp_path)
+    images = DIGITS.test.images[::4]
     nats = column(tmp_path / "scores.csv", "nats")
     order = np.argsort(nats, kind="stable")
-    grids = [(plotting.grid(DIGITS.test.images[some], 17, 6),
-              {f"{word}: {nats[some[0]]:.3g} to {nats[some[-1]]:.3g} nats": 1})
-             for word, some in (("likeliest", order[:30]), ("least likely", order[::-1][:30]))]
+    grids = [(plotting.grid(images[chosen], 17, 6),
+              {f"{word}: {nats[chosen[0]]:.3g} to {nats[chosen[-1]]:.3g} nats": 1})
+             for word, chosen in (("likeliest", order[:30]), ("least likely", order[::-1][:30]))]
     save_grids(tmp_path / "expected.png", grids)
     assert same_picture(tmp_path / "extremes.png", tmp_path / "expected.png")
 
@@ -246,7 +250,8 @@ def test_bayes_rule_by_hand(scores):
 def test_a_model_of_classes_as_a_classifier(runs, call, tmp_path):
     out = call("gated", "--images", N, "--classify", 30, "--out", tmp_path)
     model, _ = checkpoint.load(runs / "gated" / "model.npz")
-    images, labels = DIGITS.test.images[:30], DIGITS.test.labels[:30]
+    chosen = [i * N // 30 for i in range(30)]
+    images, labels = IMAGES[chosen], LABELS[chosen]
     p = np.empty((30, 10))
     for label in range(10):
         logits = to_host(model(to_device(images), to_device(model.condition(30, label)))).astype(np.float64)
@@ -288,8 +293,8 @@ def test_noise_and_images_of_one_level(runs, call, tmp_path, monkeypatch):
 def test_other_data_is_brought_to_the_levels_of_the_model(runs, call, tmp_path):
     out = call("binary.npz", "--data", "digits", "--binarize", "fixed", "--own", "--images", N, "--out", tmp_path)
     model, _ = checkpoint.load(runs / "binary.npz")
-    drawn = training.evaluate(model, data.load("digits", binarize="fixed").test.images[:N])
-    own = training.evaluate(model, data.load("digits", levels=2).test.images[:N])
+    drawn = training.evaluate(model, data.load("digits", binarize="fixed").test.images[NUMBERS])
+    own = training.evaluate(model, data.load("digits", levels=2).test.images[NUMBERS])
     assert f"mean:  {drawn:.4f} +- " in out and f"other: test images of its own data, 40: {own:.4f} +- " in out
     out = call("binary.npz", "--data", "digits", "--images", N, "--out", tmp_path)  # by a threshold, as in training
     assert f"mean:  {own:.4f} +- " in out
@@ -305,7 +310,7 @@ def test_other_data_is_drawn_in_black_and_white_as_the_models_own_was(runs, call
 @pytest.mark.parametrize("run", ["three.npz", "foreign.npz"])
 def test_classes_that_the_model_has_not_learned_are_not_told(runs, call, tmp_path, run):
     out = call(run, "--data", "digits", "--images", N, "--out", tmp_path)
-    expected = training.evaluate(checkpoint.load(runs / run)[0], DIGITS.test.images[:N])
+    expected = training.evaluate(checkpoint.load(runs / run)[0], IMAGES)
     assert f"; told no class (digits has other classes)\nmean:  {expected:.4f} +- " in out and "class 9" in out
     with pytest.raises(SystemExit, match="--classify: the model has learned other classes than those of digits"):
         call(run, "--data", "digits", "--classify", N)
