@@ -84,8 +84,8 @@ def rules(mask, centre_mask):
                          centre_mask(*channels, mask_type), right, {
             "The masks are exchanged: a colour sees itself in mask B, not in mask A.":
                 right_centre(*channels, "AB"[mask_type == "A"]),
-            "Inputs and outputs are exchanged: the first axis is the input.": right_centre(*channels[::-1], mask_type).T,
-            "The order of colours is turned: R comes first, and sees nothing of G and B.": right[::-1, ::-1],
+            "Inputs and outputs are exchanged (or the order of colours): the first axis is the input, R sees least.":
+                right_centre(*channels[::-1], mask_type).T,
             "Colours lie in thirds, R R G G B B, not by turns, R G B R G B.":
                 np.subtract.outer(*ways) < (mask_type == "B"),
             "A colour is a whole third of the channels. This compares the numbers of channels.":

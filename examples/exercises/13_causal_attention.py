@@ -125,6 +125,8 @@ def rules_of_gradients(attention_backward, q, k, v, do):
     steps = {  # {hint: ds}, for mistakes on the way to ds
         "The softmax's derivative is p (dp - sum of p dp). The sum is missing.": p * dp,
         "The softmax's derivative begins with p: p (dp - sum of p dp).": dp - (p * dp).sum(axis=2, keepdims=True),
+        "The softmax's derivative begins with p, and not with 0 or 1: p (dp - sum of p dp).":
+            np.tri(5, k=-1) * (dp - (p * dp).sum(axis=2, keepdims=True)),
         "The sum in the softmax's derivative is over i. It is over j, the last axis.":
             p * (dp - (p * dp).sum(axis=1, keepdims=True)),
         "The sum in the softmax's derivative is of dp alone. It is of p dp.": p * (dp - dp.sum(axis=2, keepdims=True)),

@@ -20,7 +20,7 @@ class Run:
     def train(self, model, batch_size=16, lr=3e-3):
         """Train for so many seconds; returns the figure on test images. The loop is that of training_loop.py."""
         images, begun, updates, epoch = self.digits.train.images, time.perf_counter(), 0, 0
-        print(f"\nA {type(model).__name__} with what you wrote trains for {self.seconds} s on {len(images)} digits ...")
+        print(f"\nA {type(model).__name__} trains for {self.seconds:g} s on {len(images)} digits, with what you wrote.")
         model.prepare(images)
         optimizer = Adam(model, lr)
         while time.perf_counter() - begun < self.seconds:

@@ -68,7 +68,7 @@ class Rule:
                         f"got {got.dtype}", "`.astype` changes the type of an array.", self.says)
         index = tuple(np.argwhere(~self.close(got, expected))[0])
         place = f"[{', '.join(map(str, index))}]" if index else ""
-        text = f"{self.name}{place}: expected {expected[index]:.6g}, got {got[index]:.6g}"
+        text = f"{self.name}{place}: expected {shown(expected[index])}, got {shown(got[index])}"
         raise Fault(text, hint or general_hint(got, expected), self.says)
 
     def agree(self, a, b):
@@ -103,6 +103,11 @@ def kind(array):
     return {"f": "real numbers", "b": "True and False"}.get(array.dtype.kind, "whole numbers")
 
 
+def shown(number):
+    """A number as it is printed."""
+    return f"{number:.6g}" if isinstance(number, np.floating) else str(number)
+
+
 def general_hint(got, expected):
     """What can be seen of a wrong result that comes from none of the usual mistakes."""
     if not np.isfinite(got).all() and np.isfinite(expected).all():
@@ -116,9 +121,10 @@ def general_hint(got, expected):
 
 # -- functions ---------------------------------------------------------------------------------------------------------
 
-def watched(function, returns, writes_into=()):
+def watched(called, function, returns, writes_into=()):
     """The student's function, in a guard: whatever goes wrong in it becomes a Fault.
 
+    called       its name
     returns      the names of its results, "dx, dw, db"
     writes_into  the names of those arguments that it may change
     """
@@ -130,28 +136,28 @@ def watched(function, returns, writes_into=()):
             with np.errstate(all="ignore"):
                 results = function(*arguments)
         except NotImplementedError:
-            raise Fault(*empty(function, returns)) from None
+            raise Fault(*empty(called, function, returns)) from None
         except Exception as error:
-            raise Fault(f"{function.__name__} stops with {type(error).__name__}: {error}\n{place(error, function)}"
+            raise Fault(f"{called} stops with {type(error).__name__}: {error}\n{place(error, function)}"
                         ) from None
         for name, now, then in zip(names, arguments, before):
             if isinstance(now, np.ndarray) and name not in writes_into and not np.array_equal(now, then, True):
-                raise Fault(f"{function.__name__} changes its argument {name}",
+                raise Fault(f"{called} changes its argument {name}",
                             f"`{name} += ...` writes into the caller's array. Make a new one: `{name} = {name} + ...`.")
         if results is None:
-            raise Fault(f"{function.__name__} returns nothing", f"It ends with `return {returns}`.")
+            raise Fault(f"{called} returns nothing", f"It ends with `return {returns}`.")
         if len(names_of_results) > 1 and (not isinstance(results, tuple) or len(results) != len(names_of_results)):
             count = f"{len(results)} results" if isinstance(results, tuple) else f"one {type(results).__name__}"
-            raise Fault(f"{function.__name__} returns {count}, expected {len(names_of_results)}",
+            raise Fault(f"{called} returns {count}, expected {len(names_of_results)}",
                         f"It ends with `return {returns}`.")
         return results
     return guarded
 
 
-def empty(function, returns):
+def empty(called, function, returns):
     """What to say of a function without a body: a text and a hint."""
     line = inspect.getsourcelines(function)[1]
-    return (f"{function.__name__}{inspect.signature(function)} has no body yet",
+    return (f"{called}{inspect.signature(function)} has no body yet",
             f"It begins at line {line} of {os.path.basename(function.__code__.co_filename)}. Put your code in place of "
             f"`raise NotImplementedError`, end it with `return {returns}`, and start this file again. "
             "All that you need stands in the docstrings.")
@@ -185,7 +191,7 @@ class Exercise:
 
     def check(self, functions, report=lambda rule: None):
         """The first Fault of the functions {name: function}, or None. report is told the rules that hold."""
-        guarded = [watched(functions[name], returns, self.writes_into) for name, returns in self.write.items()]
+        guarded = [watched(name, functions[name], returns, self.writes_into) for name, returns in self.write.items()]
         try:
             for rule in self.rules(*guarded):
                 rule.check()
