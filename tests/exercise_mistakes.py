@@ -51,10 +51,10 @@ SOFTMAX = [
     ("Only the softmax is divided by N", ("-= 1 / len(p)", "-= 1")),
     ("exp(1000) is infinite", ("z = z - z.max(axis=1, keepdims=True)", "z = z.copy()")),
     ("Each pixel has a largest logit of its own", ("z.max(axis=1, keepdims=True)", "z.max()")),
-    ("The softmax is over the wrong axis", ("z.max(axis=1", "z.max(axis=0"), (ATTEMPT, ATTEMPT.replace("axis=1", "axis=0")),
-     ("xp.log(total[:, 0])", "xp.log(total[0, targets])")),
+    ("The softmax is over the wrong axis", ("z.max(axis=1", "z.max(axis=0"),
+     (ATTEMPT, ATTEMPT.replace("axis=1", "axis=0")), ("xp.log(total[:, 0])", "xp.log(total[0, targets])")),
     ("in bits", "softmax_cross_entropy", changed(lambda loss: loss / np.log(2), 0)),
-    ("p is rounded to 0", "softmax_cross_entropy", lost_by_rounding)]
+    ("p is rounded to 0, and something", "softmax_cross_entropy", lost_by_rounding)]
 
 BITS = [
     ("The sign is turned", "bits_per_dim", changed(negative)),
@@ -286,8 +286,8 @@ def undivided(right):
     def wrong(logits, means, s, k, levels):
         loss, dlogits, dmeans, ds = right(logits, means, s, k, levels)
         x = 2 * k / (levels - 1) - 1
-        log_p, _, _ = logistic.exact_log_probability(x[:, None], k[:, None], means[:, None], s[:, None], levels)
-        return loss, dlogits, dmeans * np.exp(log_p[:, 0]), ds
+        log_p, _, _ = logistic.exact_log_probability(x, k, means, s, levels)
+        return loss, dlogits, dmeans * np.exp(log_p), ds
     return wrong
 
 

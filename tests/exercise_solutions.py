@@ -53,7 +53,8 @@ def softmax(module):
 
 def bits(module):
     def by(logits, images):
-        return module.bits_per_dim(module.nats(np.broadcast_to(logits, (*images.shape, logits.shape[-1])), images).mean())
+        logits = np.broadcast_to(logits, (*images.shape, logits.shape[-1]))
+        return module.bits_per_dim(module.nats(logits, images).mean())
 
     def counts(images, levels):
         return np.stack([(images == level).sum(axis=0) for level in range(levels)], axis=-1)
@@ -142,7 +143,8 @@ def draws(module):
         model.start(*uniforms.shape)
         for at in np.ndindex(uniforms.shape[1:]):
             z, pixel = model.step(at), images[:, at[0], at[1]]
-            Categorical(z.shape[-1]).draw(z[:, None], pixel, np.zeros(pixel.shape, bool), uniforms[:, at[0], at[1], None])
+            keep, now = np.zeros(pixel.shape, bool), uniforms[:, at[0], at[1], None]
+            Categorical(z.shape[-1]).draw(z[:, None], pixel, keep, now)
             model.see(pixel[:, 0], at)
         return images
 

@@ -41,6 +41,7 @@ def softmax_cross_entropy(logits, targets):
 # -- the judge's part: you needn't read on -----------------------------------------------------------------------------
 
 def rules(softmax_cross_entropy):
+    """The rules, in the order of the derivation."""
     rng = np.random.default_rng(1)
     z, y = rng.standard_normal((4, 3)), np.array([2, 0, 1, 1])
     one_hot, z_target = np.eye(3)[y], z[np.arange(4), y]  # (4, 3), (4)
@@ -63,10 +64,12 @@ def rules(softmax_cross_entropy):
         "Only the softmax is divided by N. The 1 of the true level is too.": right_dz + one_hot / 4 - one_hot,
         "This is divided by N * levels. Only N costs went into the mean.": right_dz / 3,
         "The softmax is over the wrong axis. Levels are the last axis, axis=1.": (across - one_hot) / 4})
-    far = np.array([[1000., -1000, 0]])
-    loss, _ = softmax_cross_entropy(far, np.array([2]))
-    yield judge.Rule("logits of 1,000 are fine", "loss", loss, 1000., {
-        "exp(1000) is infinite. Subtract the largest logit of each pixel before exp.": np.nan,
+    loss, _ = softmax_cross_entropy(np.array([[1000., 999, 998]]), np.array([1]))
+    yield judge.Rule("logits of 1,000 are fine", "loss", loss, losses.nats(np.array([2., 1, 0]), np.array(1)), {
+        "exp(1000) is infinite. Subtract the largest logit of each pixel before exp.": np.nan})
+    loss, _ = softmax_cross_entropy(np.array([[1000., -1000, 0]]), np.array([2]))
+    yield judge.Rule("a p that is rounded to 0 costs what it should", "loss", loss, 1000., {
+        "p is rounded to 0, and log 0 is infinite. Don't take the log of p: the cost is log(sum of exp) - z_y.": np.nan,
         "p is rounded to 0, and something was added to it before the log. Don't take the log of p: "
         "log(sum of exp) - z_y needs no such help.": np.fmin(loss, 750)})
     both = np.array([[1000., 999, 0], [0, 1, 2]])
@@ -77,6 +80,7 @@ def rules(softmax_cross_entropy):
 
 
 def finale(run, softmax_cross_entropy):
+    """A PixelCNN whose loss and its gradient are yours."""
     def loss(outputs, pixels):  # outputs (batch, height, width, 1, levels), pixels (batch, height, width, 1)
         value, doutputs = softmax_cross_entropy(outputs.reshape(-1, outputs.shape[-1]), pixels.reshape(-1))
         return value, doutputs.reshape(outputs.shape)

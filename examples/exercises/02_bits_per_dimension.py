@@ -23,7 +23,8 @@ place:
 
     p_(r,c),k = (n_(r,c),k + 1) / (N + L)
 
-NumPy: images == k is True where the level is k; (images == k).sum(axis=0) counts at each place.
+NumPy: images == k is True where the level is k; (images == k).sum(axis=0) counts at each place. p[images] looks up p
+(L) for each pixel. With r, c = np.indices((height, width)), p[r, c, images] looks it up in p (height, width, L).
 """
 
 import judge  # first: see there
@@ -70,6 +71,7 @@ def counts(images, levels):
 
 
 def rules(bits_per_dim, frequencies, frequencies_by_place):
+    """The rules, in the order of the derivation."""
     yield from rules_of_the_unit(bits_per_dim)
     rng = np.random.default_rng(0)
     train, test = rng.integers(0, 3, (7, 2, 4)), rng.integers(0, 4, (5, 2, 4))  # no 3 in the training images
@@ -101,6 +103,7 @@ def rules(bits_per_dim, frequencies, frequencies_by_place):
 
 
 def rules_of_the_unit(bits_per_dim):
+    """The rules of bits_per_dim."""
     log_p, shape = np.array([-70., -65, -81, -90]), (4, 5, 3)
     right = losses.bits_per_dim(-log_p.mean() / 60)
     yield judge.Rule("bits per dimension of four images", "bits_per_dim", bits_per_dim(log_p, shape), right, {
@@ -115,6 +118,7 @@ def rules_of_the_unit(bits_per_dim):
 
 
 def finale(run, bits_per_dim, frequencies, frequencies_by_place):
+    """The ladder from knowing nothing to a PixelCNN, measured by your functions."""
     train, test = (split.images[..., 0] for split in (run.digits.train, run.digits.test))
     model = models.PixelCNN(levels=17, channels=32, blocks=2, kernel_size=5)
     run.train(model)

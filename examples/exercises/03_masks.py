@@ -58,6 +58,7 @@ def centre_mask(in_channels, out_channels, mask_type):
 # -- the judge's part: you needn't read on -----------------------------------------------------------------------------
 
 def rules(mask, centre_mask):
+    """The rules, in the order of the derivation."""
     for mask_type, middle in (("A", 0), ("B", 1)):
         right = (MaskedConv2d(1, 1, 5, mask_type).dense_kernel()[..., 0, 0] != 0) * 1.
         other, rows_above, left = right.copy(), np.zeros((5, 5)), right.copy()
@@ -100,6 +101,7 @@ def right_centre(in_channels, out_channels, mask_type):
 
 
 def finale(run, mask, centre_mask):
+    """A PixelCNN whose kernels have just the taps that your mask leaves."""
     def masked_convolution(in_channels, out_channels, kernel_size, mask_type, colors, rng):
         live = mask(kernel_size, mask_type)  # (kernel_size, kernel_size)
         m = kernel_size // 2

@@ -42,19 +42,22 @@ def convolution(x, w, b):
 # -- the judge's part: you needn't read on -----------------------------------------------------------------------------
 
 def right(x, w, b):
+    """y by tinyar's layer."""
     layer = Conv2d(*w.shape[2:], kernel_size=len(w), stride=1, padding=len(w) // 2).astype(np.float64)
     layer.params["w"][...], layer.params["b"][...] = w, b
     return layer(x)
 
 
 def rules(convolution):
+    """The rules, in the order of the derivation."""
     rng = np.random.default_rng(0)
     x, b = rng.standard_normal((2, 4, 5, 3)), rng.standard_normal(2)  # (batch, height, width, in), (out)
     w = rng.standard_normal((1, 1, 3, 2))
     y = right(x, w, b)
     yield judge.Rule("one tap: a matrix product at each pixel", "y", convolution(x, w, b), y, {
         "b is forgotten.": y - b,
-        "b is subtracted.": y - 2 * b})
+        "b is subtracted.": y - 2 * b,
+        "b is added twice. Add it once, outside the loop over taps.": y + b})
     w = rng.standard_normal((3, 3, 3, 2))
     y = right(x, w, b)
     none_below, none_right = w.copy(), w.copy()
@@ -97,6 +100,7 @@ def wrapped(x, w, b, mode):
 
 
 def finale(run, convolution):
+    """A PixelCNN whose masked convolutions go forward by your function."""
     class MyMaskedConv2d(MaskedConv2d):
         """tinyar's layer, with your convolution for whole images."""
 

@@ -59,6 +59,7 @@ def right(x, w, dy):
 
 
 def rules(convolution_backward):
+    """The rules, in the order of the derivation."""
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 4, 5, 3)), rng.standard_normal((3, 3, 3, 2))
     dy = rng.standard_normal((2, 4, 5, 2))  # (batch, height, width, out)
@@ -112,6 +113,7 @@ MARGIN = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
 def finale(run, convolution_backward):
+    """A PixelCNN whose masked convolutions go backward by your function."""
     class MyMaskedConv2d(MaskedConv2d):
         """tinyar's layer, with your backward."""
 

@@ -64,6 +64,7 @@ def right(x, gamma, beta, eps, dy=None):
 
 
 def rules(layer_norm, layer_norm_backward):
+    """The rules, in the order of the derivation."""
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((2, 2, 3, 3, 4)) + [[[1.], [2], [3]]]  # each (batch, height, width, C)
     gamma, beta, eps = rng.standard_normal(4), rng.standard_normal(4), 0.1
@@ -119,6 +120,7 @@ def rules(layer_norm, layer_norm_backward):
 
 
 def finale(run, layer_norm, layer_norm_backward):
+    """A PixelCNN whose LayerNorms are yours, forward and backward."""
     class MyLayerNorm(LayerNorm):
         """tinyar's layer, with your functions for whole images."""
 

@@ -19,8 +19,8 @@ what the layers before it make of the image, and the change is made there.
 "Changes" means in any channel, up or down. Add a number to all channels of the one pixel, and compare the outputs.
 Changes of opposite sign in two channels must not cancel.
 
-NumPy: y = x.copy() before you change y. (a != b).any(axis=-1) looks for differences over the last axis. np.arange(height
-* width).reshape(height, width) are the numbers of the pixels.
+NumPy: copy an array before you change it, y = x.copy(). (a != b).any(axis=-1) looks for differences over the last axis.
+np.arange(height * width).reshape(height, width) are the numbers of the pixels.
 """
 
 import judge  # first: see there
@@ -67,6 +67,7 @@ def convolution(mask, channels, rng):
 
 
 def rules(influence, find_leak):
+    """The rules, in the order of the derivation."""
     yield from rules_of_influence(influence)
     rng = np.random.default_rng(0)
     masks = [(A, B, B, B), (B, B, B, B), (A, RIGHT, B, B), (A, B, np.ones((3, 3), bool), B), (A, B, B, BELOW),
@@ -87,11 +88,13 @@ def rules(influence, find_leak):
         "Columns alone don't tell what is later. A pixel in the row below is, whatever its column.": [0] * 6,
         "A change at p may not reach its left neighbour: in its own row, only pixels to the right are later.":
             [-1, 0, -1, 2, 3, 3],
-        "The change was made at the first pixel alone, or in layer 0 alone. Try every pixel of every layer.": [-1, 0, -1, -1, -1, -1],
+        "The change was made at the first pixel alone, or in layer 0 alone. Try every pixel of every layer.":
+            [-1, 0, -1, -1, -1, -1],
         "Every network is called honest. Are the layers given their own inputs, layer after layer?": [-1] * 6})
 
 
 def rules_of_influence(influence):
+    """The rules of influence."""
     rng, at = np.random.default_rng(0), (1, 2)
     layer = convolution(B, (3, 2), rng)
     w = layer.params["w"]  # (3, 3, in, out), whole numbers, so that what cancels does so exactly
@@ -137,6 +140,7 @@ def drawn(model):
 
 
 def finale(run, influence, find_leak):
+    """Your function names the layer that leaks; then the network is trained with a right mask."""
     options = dict(levels=17, channels=32, blocks=3, block="plain", kernel_size=3, first_kernel=3, layer_norm=False,
                    residual=False)
     honest, suspect = models.PixelCNN(**options), Suspect(**options)

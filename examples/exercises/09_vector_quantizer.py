@@ -63,6 +63,7 @@ def quantizer(codebook, beta):
 
 
 def rules(quantize, quantize_backward):
+    """The rules, in the order of the derivation."""
     rng, beta, count = np.random.default_rng(0), 0.25, 8 * 3  # N d
     z, codebook, dy = rng.standard_normal((8, 3)), rng.standard_normal((5, 3)) * [[1], [1], [1], [2], [3]], \
         rng.standard_normal((8, 3))
@@ -96,6 +97,7 @@ def rules(quantize, quantize_backward):
 
 
 def rules_of_gradients(quantize_backward, z, codebook, k, dy):
+    """The rules of the backward pass."""
     beta, count = 0.25, z.size
     layer = quantizer(codebook, beta)
     difference = z - layer.forward(z)
@@ -130,6 +132,7 @@ def rules_of_gradients(quantize_backward, z, codebook, k, dy):
 
 
 def finale(run, quantize, quantize_backward):
+    """A VQ-VAE whose quantizer is yours, forward and backward."""
     class MyQuantizer(VectorQuantizer):
         """tinyar's layer, with your functions."""
 

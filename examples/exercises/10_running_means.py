@@ -56,6 +56,7 @@ def right(counts, means, z, codebook, gamma, eps):
 
 
 def rules(move_codebook):
+    """The rules, in the order of the derivation."""
     rng, gamma, eps = np.random.default_rng(1), 0.9, 0.1
     codebook, z = rng.standard_normal((4, 2)), rng.standard_normal((9, 2))
     codebook[3] = 30  # nobody chooses it
@@ -103,6 +104,7 @@ def rules(move_codebook):
 
 
 def finale(run, move_codebook):
+    """A VQ-VAE whose codebook moves by your function."""
     class MyQuantizer(VectorQuantizer):
         """tinyar's layer, with your update."""
 

@@ -56,6 +56,7 @@ def right(gates, c_prev, c, dh, dc):
 
 
 def rules(cell_backward):
+    """The rules, in the order of the derivation."""
     rng = np.random.default_rng(0)
     gates, (c_prev, dh, dc) = rng.standard_normal((4, 2, 3)), rng.standard_normal((3, 2, 3))
     c, h = np.empty((2, 3)), np.empty((2, 3))
@@ -102,6 +103,7 @@ def rules(cell_backward):
 
 
 def finale(run, cell_backward):
+    """A Row LSTM that goes back through time by your function."""
     def in_place(gates, c_prev, c, dh, dc, dz):
         """Your function as tinyar calls it: it writes into dz and dc. Arrays are (..., batch, width, hidden)."""
         flat = [array.reshape(-1, array.shape[-1]) for array in (c_prev, c, dh, dc)]
@@ -113,7 +115,8 @@ def finale(run, cell_backward):
 
 
 EXERCISE = judge.Exercise(write={"cell_backward": "dz, dc_prev"}, rules=rules, finale=finale,
-                          read=(recurrent.cell_forward, recurrent.cell_backward, recurrent.SequenceRecurrence.scan_back))
+                          read=(recurrent.cell_forward, recurrent.cell_backward,
+                                recurrent.SequenceRecurrence.scan_back))
 
 if __name__ == "__main__":
     judge.main(EXERCISE, globals())

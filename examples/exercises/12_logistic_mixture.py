@@ -59,6 +59,7 @@ def right(logits, means, log_scales, k, levels):
 
 
 def rules(mixture_loss):
+    """The rules, in the order of the derivation."""
     rng, levels = np.random.default_rng(0), 9
     logits, means, s = rng.standard_normal((3, 6, 2)) * [[[1.]], [[0.4]], [[0.3]]] - [[[0.]], [[0]], [[1]]]  # (N, M)
     for k, which in ((np.array([1, 3, 4, 5, 7, 2]), "levels in the middle"),
@@ -80,8 +81,14 @@ def rules(mixture_loss):
             "The weights are exp(logits), and don't add up to 1: divide by their sum.": right_loss - mean_log(logits),
             "The bells are added up with equal weights after the log. Add w_j P_j first, then take the log.":
                 np.mean(each),
-            "The grid goes from -1 to 1: x = 2 k / (L - 1) - 1. Here the means lie elsewhere, from 0 to 1 perhaps.":
-                right(logits, means * 2 - 1, s + np.log(2), k, levels)[0]})
+            "The grid goes from -1 to 1: x = 2 k / (L - 1) - 1. Here it goes from 0 to 1.":
+                on_grid(k / (levels - 1), logits, means, s, k, levels),
+            "The grid goes from -1 to 1: x = 2 k / (L - 1) - 1. Here it goes from 0 to 2.":
+                on_grid(2 * k / (levels - 1), logits, means, s, k, levels),
+            "h is half the distance of two levels, 1 / (L - 1). Here it is the whole.":
+                on_grid(2 * k / (levels - 1) - 1, logits, means, s, np.ones_like(k), (levels + 1) // 2),
+            "h is 1 / (L - 1), not 1 / L: L levels have L - 1 distances.":
+                on_grid(2 * k / (levels - 1) - 1, logits, means, s, np.where(k == levels - 1, levels, k), levels + 1)})
     yield from rules_of_gradients(mixture_loss, logits, means, s, k, levels)
 
 
@@ -98,10 +105,11 @@ def mean_log(logits):
 
 
 def rules_of_gradients(mixture_loss, logits, means, s, k, levels):
+    """The rules of the backward pass."""
     n, w = len(k), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     _, *got = mixture_loss(logits, means, s, k, levels)
     _, dlogits, dmeans, dscales = right(logits, means, s, k, levels)
-    r = w - n * dlogits
+    r, log_p = w - n * dlogits, logistic.exact_log_probability(2 * k / (levels - 1) - 1, k, means, s, levels)[0]
     usual = {"1 / N is forgotten: the loss is a mean over N pixels.": n,
              "The sign is turned: the loss is MINUS the mean of log p.": -1,
              "The sign is turned, and 1 / N is forgotten: the loss is minus the MEAN of log p.": -n}
@@ -119,16 +127,17 @@ def rules_of_gradients(mixture_loss, logits, means, s, k, levels):
             "a and b are the slopes' factors in d P / d s. There is no division by e^s in it.":
                 expected * np.exp(s) if word == "m" else expected / np.exp(s),
             f"The division by P is forgotten: r (d P / d {word}) / P.":
-                expected * np.exp(log_probability(means, s, k, levels))})
+                expected * np.exp(log_p)})
 
 
-def log_probability(means, s, k, levels):
-    """log P of each bell (N, M)."""
-    x = 2 * k[:, None] / (levels - 1) - 1
-    return logistic.exact_log_probability(x, k[:, None], means[:, None], s[:, None], levels)[0][:, 0]
+def on_grid(x, logits, means, s, k, levels):
+    """The loss for levels at x (N), with h = 1 / (levels - 1); k tells which of them are the ends."""
+    log_p = logistic.exact_log_probability(x, k, means, s, levels)[0]  # (N, M)
+    return -logistic.log_sum_exp(logistic.log_softmax(logits) + log_p).mean()
 
 
 def finale(run, mixture_loss):
+    """A PixelCNN++ whose loss and its gradient are yours."""
     class MyMixture(LogisticMixture):
         """tinyar's likelihood of grey pixels, with your loss."""
 

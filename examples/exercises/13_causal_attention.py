@@ -3,8 +3,8 @@
     python examples/exercises/13_causal_attention.py
 
 A convolution sees what is near. Attention reaches every earlier pixel in one step. The pixels of an image have numbers
-i = 0 .. N - 1 in raster order. Pixel i asks a question, its query q_i. Each pixel j offers a key k_j and a value v_j. The
-better a key fits the query, the more of its value comes to pixel i. d is the number of channels of queries and keys:
+i = 0 .. N - 1 in raster order. Pixel i asks a question, its query q_i. Each pixel j offers a key k_j and a value v_j.
+The better a key fits the query, the more of its value comes to pixel i. With d channels of queries and keys:
 
     s_ij = q_i . k_j / sqrt(d)                            the scores, for j < i alone
     p_ij = exp(s_ij) / sum over m < i of exp(s_im)        a softmax over the earlier pixels
@@ -70,6 +70,7 @@ def with_itself(q, k, v):
 
 
 def rules(attention, attention_backward):
+    """The rules, in the order of the derivation."""
     rng = np.random.default_rng(0)
     q, k = rng.standard_normal((2, 2, 5, 4))  # (batch, N, d)
     v, do = rng.standard_normal((2, 2, 5, 3))  # (batch, N, value_channels)
@@ -111,6 +112,7 @@ def zeros_for_scores(q, k, v):
 
 
 def rules_of_gradients(attention_backward, q, k, v, do):
+    """The rules of the backward pass."""
     dq, dk, dv = attention_backward(do, q, k, v)
     right_dq, right_dk, right_dv = right(q, k, v, do)
     masked = np.exp(q @ k.swapaxes(1, 2) / 2) * np.tri(5, k=-1)
@@ -143,6 +145,7 @@ def rules_of_gradients(attention_backward, q, k, v, do):
 
 
 def finale(run, attention, attention_backward):
+    """A PixelSNAIL whose attention is yours, forward and backward."""
     def as_rows(x):
         return x.reshape(len(x), -1, x.shape[-1])  # (batch, pixels, channels)
 

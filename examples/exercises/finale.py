@@ -1,4 +1,4 @@
-"""The end of a solved exercise: a real network trains with the student's function in place of tinyar's own, and draws."""
+"""The end of a solved exercise: a network with the student's function in it trains on digits, and draws."""
 
 import time
 
@@ -20,7 +20,7 @@ class Run:
     def train(self, model, batch_size=16, lr=3e-3):
         """Train for so many seconds; returns the figure on test images. The loop is that of training_loop.py."""
         images, begun, updates, epoch = self.digits.train.images, time.perf_counter(), 0, 0
-        print(f"\nA {type(model).__name__} trains for {self.seconds:g} s on {len(images)} digits, with what you wrote.")
+        print(f"\nA {type(model).__name__} trains for {self.seconds:g} s on {len(images)} digits.")
         model.prepare(images)
         optimizer = Adam(model, lr)
         while time.perf_counter() - begun < self.seconds:
@@ -45,7 +45,7 @@ class Run:
         model = model or models.PixelCNN(levels=LEVELS, channels=32, blocks=2, kernel_size=5)
         figure = self.train(model)
         if figure >= GOAL:
-            print(f"Expected was less than {GOAL}. Your function is right. Is it slow? A loop over single pixels is.")
+            print(f"Expected was less than {GOAL}. Your function is right, but is it slow? A loop over pixels is.")
         self.draw(sampling.sample(model, n=36, shape=(8, 8), seed=1))
         return figure
 

@@ -1,9 +1,8 @@
-"""The judge of the exercises: checks a function by rules, says what is wrong with it, and trains with it when all holds.
+"""The judge of the exercises: it checks a function by rules, says what is wrong, and lets a solved one train.
 
-An exercise is a file with the mathematics, one to three empty functions, and below them an `Exercise`: what the
-functions return, the rules in the order of the derivation, and what is trained with them. A `Rule` has the student's
-result and the right one side by side. It also has what the usual mistakes would have given. So a mistake is known by
-its numbers, and each has a hint of its own.
+An exercise is a file with the mathematics, one to three empty functions, and below them an `Exercise`: what they
+return, the rules in the order of the derivation, and what is trained with them. A `Rule` has the student's result and
+the right one side by side, and what the usual mistakes would have given. So a mistake is known by its numbers.
 
 An exercise imports this before all else: it looks after the end of the script (endings.py), and asks tinyar for NumPy.
 """
@@ -14,7 +13,6 @@ import sys
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where endings.py is
 import endings  # noqa: E402  first, so that Ctrl-C ends the imports too in one line
-import copy  # noqa: E402
 import dataclasses  # noqa: E402
 import inspect  # noqa: E402
 import textwrap  # noqa: E402
@@ -31,11 +29,11 @@ ROOT = pathlib.Path(tinyar.__file__).parents[1]
 
 
 class Fault(Exception):
-    """What is wrong: a text, a hint or "", and the rule that is broken, if it is one."""
+    """What is wrong: a text, a hint or "", and the rule that is broken, if it is one. word: how it is announced."""
 
-    def __init__(self, text, hint="", rule=""):
+    def __init__(self, text, hint="", rule="", word="wrong"):
         super().__init__(text)
-        self.text, self.hint, self.rule = text, hint, rule
+        self.text, self.hint, self.rule, self.word = text, hint, rule, word
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -58,7 +56,7 @@ class Rule:
     def check(self):
         """Raise Fault unless got is expected."""
         got, expected = as_array(self.name, self.got), np.asarray(self.expected)
-        if self.agree(got, expected) and fits(got.dtype, expected.dtype):
+        if self.agree(got, expected) and kind(got) == kind(expected):
             return
         hint = next((hint for hint, wrong in self.mistakes.items() if self.agree(got, np.asarray(wrong))), "")
         if got.shape != expected.shape:
@@ -93,26 +91,21 @@ def as_array(name, value):
     return array
 
 
-def fits(got, expected):
-    """Whether a number type may stand where another is expected: whole numbers of any size, and floats of any size."""
-    return (got.kind in "iu") == (expected.kind in "iu") and (got.kind == "b") == (expected.kind == "b")
-
-
 def kind(array):
     """The number type of an array in words."""
-    return {"f": "real numbers", "b": "True and False"}.get(array.dtype.kind, "whole numbers")
+    return {"f": "real numbers", "b": "True or False"}.get(array.dtype.kind, "whole numbers")
 
 
 def shown(number):
     """A number as it is printed."""
-    return f"{number:.6g}" if isinstance(number, np.floating) else str(number)
+    return f"{round(float(number), 12):.6g}" if isinstance(number, np.floating) else str(number)
 
 
 def general_hint(got, expected):
     """What can be seen of a wrong result that comes from none of the usual mistakes."""
     if not np.isfinite(got).all() and np.isfinite(expected).all():
         return "There are numbers that aren't finite. Look for a division by 0, log of 0, or exp of a large number."
-    if got.dtype.kind == expected.dtype.kind == "f" and expected.any():
+    if got.dtype.kind == expected.dtype.kind == "f" and got.size > 1 and expected.any():
         factor = (got * expected).sum() / (expected * expected).sum()
         if np.allclose(got, factor * expected, rtol=1e-6):
             return f"Every entry is {factor:.4g} times what it should be."
@@ -131,17 +124,16 @@ def watched(called, function, returns, writes_into=()):
     names, names_of_results = list(inspect.signature(function).parameters), returns.split(", ")
 
     def guarded(*arguments):
-        before = copy.deepcopy(arguments)
+        before = [np.copy(argument) if isinstance(argument, np.ndarray) else None for argument in arguments]
         try:
             with np.errstate(all="ignore"):
                 results = function(*arguments)
         except NotImplementedError:
-            raise Fault(*empty(called, function, returns)) from None
+            raise empty(called, function, returns) from None
         except Exception as error:
-            raise Fault(f"{called} stops with {type(error).__name__}: {error}\n{place(error, function)}"
-                        ) from None
+            raise Fault(f"{called} stops with {type(error).__name__}: {error}\n{place(error, function)}") from None
         for name, now, then in zip(names, arguments, before):
-            if isinstance(now, np.ndarray) and name not in writes_into and not np.array_equal(now, then, True):
+            if then is not None and name not in writes_into and not np.array_equal(now, then, equal_nan=True):
                 raise Fault(f"{called} changes its argument {name}",
                             f"`{name} += ...` writes into the caller's array. Make a new one: `{name} = {name} + ...`.")
         if results is None:
@@ -155,12 +147,12 @@ def watched(called, function, returns, writes_into=()):
 
 
 def empty(called, function, returns):
-    """What to say of a function without a body: a text and a hint."""
-    line = inspect.getsourcelines(function)[1]
-    return (f"{called}{inspect.signature(function)} has no body yet",
-            f"It begins at line {line} of {os.path.basename(function.__code__.co_filename)}. Put your code in place of "
-            f"`raise NotImplementedError`, end it with `return {returns}`, and start this file again. "
-            "All that you need stands in the docstrings.")
+    """The Fault of a function without a body."""
+    line, file = inspect.getsourcelines(function)[1], os.path.basename(function.__code__.co_filename)
+    return Fault(f"{called}{inspect.signature(function)} has no body yet",
+                 f"It begins at line {line} of {file}. Put your code in place of `raise NotImplementedError`, end it "
+                 f"with `return {returns}`, and start this file again. All that you need stands in the docstrings.",
+                 word="to do")
 
 
 def place(error, function):
@@ -205,7 +197,7 @@ def main(exercise, names):
     def judge():
         fault = exercise.check(names, lambda rule: print(f"ok     {rule}"))
         if fault:
-            say(f"wrong  {fault.rule}" if fault.rule else "wrong", fault.text, fault.hint and f"Hint: {fault.hint}")
+            say(f"{fault.word:7}{fault.rule}", fault.text, fault.hint and f"Hint: {fault.hint}")
             sys.exit(1)
         print("\nAll rules hold. How tinyar does it:")
         print("\n".join(f"  {where(function)}" for function in exercise.read))
