@@ -158,7 +158,7 @@ def test_the_command_on_an_empty_exercise(tmp_path):
 def test_the_command_on_a_solved_exercise(tmp_path, monkeypatch, capsys):
     """It says what to read, trains below 2.2 bits/dim, and draws."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(judge, "Run", lambda picture: finale.Run(picture, seconds=4))
+    monkeypatch.setattr(judge, "Run", lambda picture: finale.Run(picture, seconds=3))
     module = exercise("06")
     judge.main(module.EXERCISE, {**vars(module), **solution("06")})
     printed = capsys.readouterr().out

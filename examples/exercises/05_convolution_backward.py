@@ -9,17 +9,17 @@ Exercise 04 went from x to y. With m = (k - 1) / 2, offsets i and j from -m to m
 Behind y a network goes on to the loss. Its backward pass hands over dy, the gradient of the loss by each entry of y, in
 the shape of y. Asked for are the gradients by all that y was made of: dx, dw and db, each in the shape of its own.
 
-The rule is always the same. Ask where a number was used, and add up what comes back from there:
+The rule is always the same. Ask where a number was used, and add up what comes back from there.
 
-    b          is in y at every pixel of every image             db = sum over images and r, c of  dy[r, c]
-    w[m+i, m+j]  meets x[r + i, c + j], for the output (r, c)    dw[m+i, m+j] = sum over images and r, c of
-                                                                                x[r + i, c + j]^T dy[r, c]
-    x[r, c]    is read by the output (r - i, c - j) with tap     dx[r, c] = sum over i, j of
-               (i, j), since (r - i) + i = r                                dy[r - i, c - j] w[m + i, m + j]^T
+    b is in y at every pixel of every image:
+        db               = sum over images and r, c of  dy[r, c]
+    The tap w[m + i, m + j] meets x[r + i, c + j] in every output (r, c):
+        dw[m + i, m + j] = sum over images and r, c of  x[r + i, c + j]^T dy[r, c]
+    The pixel x[r, c] is read by the output (r - i, c - j) with the tap (i, j), since (r - i) + i = r:
+        dx[r, c]         = sum over i, j of  dy[r - i, c - j] w[m + i, m + j]^T
 
-x and dy count as zeros outside the image. x^T dy is the product of a column and a row, a matrix (in, out). The loss is
-the sum of what all images cost, as far as backward knows, so it adds over the batch; a mean, where there is one, is in
-dy already.
+x and dy count as zeros outside the image. x^T dy is the product of a column and a row, a matrix (in, out). Backward
+adds over the batch. Where the loss is a mean, the division is in dy already.
 
 In a loop over taps, dw needs the same part of the padded x as forward did. For dx there are two ways: take the part of
 a padded dy at (-i, -j); or make a padded dx of zeros, add dy w^T to the part at (i, j), and cut off the margin.
