@@ -85,12 +85,11 @@ def rules(convolution_backward):
         "The sign is turned.": -right_dw,
         "Every tap got what belongs to the centre: move x by (i, j).":
             np.broadcast_to(right_dw[1, 1], right_dw.shape)})
-    turned, last, centre = w[::-1, ::-1], np.zeros_like(w), np.zeros_like(w)
-    last[2, 2], centre[1, 1] = w[2, 2], w[1, 1]
-    first = np.zeros_like(w)
-    first[0, 0] = w[0, 0]
+    first, centre, last = np.zeros((3, *w.shape))  # kernels of one tap
+    first[0, 0], centre[1, 1], last[2, 2] = w[0, 0], w[1, 1], w[2, 2]
     yield judge.Rule("dx: each pixel is read by k x k outputs", "dx", dx, right_dx, {
-        "The signs of the offsets are turned: x[r, c] is read by the output (r - i, c - j).": right(x, turned, dy)[0],
+        "The signs of the offsets are turned: x[r, c] is read by the output (r - i, c - j).":
+            right(x, w[::-1, ::-1], dy)[0],
         "The signs of the row offsets are turned: (r - i, c - j).": right(x, w[::-1], dy)[0],
         "The signs of the column offsets are turned: (r - i, c - j).": right(x, w[:, ::-1], dy)[0],
         "Rows and columns of the kernel are exchanged: w[m + i, m + j], i for rows.":

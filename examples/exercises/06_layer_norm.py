@@ -88,7 +88,13 @@ def rules(layer_norm, layer_norm_backward):
         "gamma is forgotten.": xc / (v + eps) ** 0.5 + beta,
         "beta is forgotten.": y - beta,
         "beta goes in before gamma: y = gamma xhat + beta.": y - beta + gamma * beta})
+    yield from rules_of_gradients(layer_norm_backward, dy, x, gamma, beta, eps)
+
+
+def rules_of_gradients(layer_norm_backward, dy, x, gamma, beta, eps):
+    """The rules of the backward pass."""
     dx, dgamma, dbeta = layer_norm_backward(dy, x, gamma, eps)
+    y, xc, v = right(x, gamma, beta, eps), x - x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
     right_dx, right_dgamma, right_dbeta = right(x, gamma, beta, eps, dy)
     s = (v + eps) ** 0.5
     xhat, u = xc / s, gamma * dy

@@ -65,8 +65,8 @@ def quantizer(codebook, beta):
 def rules(quantize, quantize_backward):
     """The rules, in the order of the derivation."""
     rng, beta, count = np.random.default_rng(0), 0.25, 8 * 3  # N d
-    z, codebook, dy = rng.standard_normal((8, 3)), rng.standard_normal((5, 3)) * [[1], [1], [1], [2], [3]], \
-        rng.standard_normal((8, 3))
+    z, dy = rng.standard_normal((2, 8, 3))  # (N, d) each
+    codebook = rng.standard_normal((5, 3)) * [[1], [1], [1], [2], [3]]  # (K, d), some codes far out
     layer = quantizer(codebook, beta)
     e = layer.forward(z)
     right_k, squares = layer.indices(z), (z - e) ** 2

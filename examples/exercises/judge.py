@@ -36,8 +36,6 @@ class Fault(Exception):
         self.text, self.hint, self.rule, self.word = text, hint, rule, word
 
 
-# -- rules -------------------------------------------------------------------------------------------------------------
-
 @dataclasses.dataclass
 class Rule:
     """What has to hold: a sentence; the name of a result; what the student's function gave; what is right.
@@ -197,7 +195,7 @@ def main(exercise, names):
     def judge():
         fault = exercise.check(names, lambda rule: print(f"ok     {rule}"))
         if fault:
-            say(f"{fault.word:7}{fault.rule}", fault.text, fault.hint and f"Hint: {fault.hint}")
+            say(fault)
             sys.exit(1)
         print("\nAll rules hold. How tinyar does it:")
         print("\n".join(f"  {where(function)}" for function in exercise.read))
@@ -206,11 +204,12 @@ def main(exercise, names):
     endings.run(judge, stopped="your solution stays as it is")
 
 
-def say(headline, text, hint):
-    """Print a fault, its lines not too long, all but the first under the first one's text."""
-    print(headline)
-    for line in filter(None, (*text.splitlines(), hint)):
-        print(textwrap.fill(line, 110, initial_indent=" " * 7, subsequent_indent=" " * 7, break_long_words=False))
+def say(fault):
+    """Print a fault: the word, and beside it rule, text and hint, in lines that aren't too long."""
+    word = fault.word
+    for line in filter(None, (fault.rule, *fault.text.splitlines(), fault.hint and f"Hint: {fault.hint}")):
+        print(textwrap.fill(line, 110, initial_indent=f"{word:7}", subsequent_indent=" " * 7, break_long_words=False))
+        word = ""
 
 
 def where(function):
