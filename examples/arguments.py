@@ -11,6 +11,7 @@ from tinyar import backend, data
 from tinyar.data.readers import READERS
 from tinyar.training import checkpoint, parallel
 from tinyar.training.folders import claim, holds_files, latest_run_folder, new_run_folder
+from tinyar.training.world import world
 
 # Options that may differ when a run is resumed.
 NOT_OF_A_RUN = "data_dir", "threads", "out", "resume", "samples", "draws", "temperature", "gif"
@@ -221,19 +222,9 @@ def take_up(parser, args, name, file):
     Raises FileNotFoundError if there is none, FolderInUseError if it is going on, ValueError if an option is given now
     that was different then.
     """
-    if not args.out:
-        args.out = latest_run_folder(run_name(args, name), file)
-    folder = pathlib.Path(args.out)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"nothing to resume: no folder {folder}")
-    if not (folder / file).exists():
-        if holds_files(folder):
-            raise FileNotFoundError(f"nothing to resume: no {file} in {folder}, which holds other files")
-        return  # broken off before anything was saved: begin
-    claim(folder, taken=False)
-    _, state = checkpoint.load(folder / file)
+    args.out, about = world().of_first(lambda: run_to_resume(args, name, file))
     given = options_given(parser, args)
-    for option, then in checked_about(folder / file, state)["options"].items():
+    for option, then in about["options"].items():
         now = getattr(args, option, None)
         if option in given and now != then:
             raise ValueError(f"--{option.replace('_', '-')} was {then} in the run in {args.out}, now {now}: "
@@ -241,6 +232,20 @@ def take_up(parser, args, name, file):
                              "run without --resume")
         if option not in NOT_OF_A_RUN:
             setattr(args, option, then)
+
+
+def run_to_resume(args, name, file):
+    """(folder, what its checkpoint says about the run; no options if it was broken off before anything was saved)."""
+    folder = pathlib.Path(args.out or latest_run_folder(run_name(args, name), file))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"nothing to resume: no folder {folder}")
+    if not (folder / file).exists():
+        if holds_files(folder):
+            raise FileNotFoundError(f"nothing to resume: no {file} in {folder}, which holds other files")
+        return str(folder), {"options": {}}
+    claim(folder, taken=False)
+    _, state = checkpoint.load(folder / file)
+    return str(folder), checked_about(folder / file, state)
 
 
 def options_given(parser, args):
@@ -268,9 +273,12 @@ def folder_for(args, name, file="training.npz"):
 
     So ask for it right before training. Raises FolderInUseError if another process has it.
     """
-    folder = pathlib.Path(args.out) if args.out else new_run_folder(run_name(args, name), file)
-    claim(folder, taken=False)
-    return folder
+    def claimed():
+        folder = pathlib.Path(args.out) if args.out else new_run_folder(run_name(args, name), file)
+        claim(folder, taken=False)
+        return folder
+
+    return world().of_first(claimed)
 
 
 def fill_in(args, defaults):
@@ -352,7 +360,7 @@ def load_again(about, data_dir=None):
 def load(name, data_dir, options):
     """data.load, whose errors speak of the options on the command line: of --grey, not of color=False."""
     try:
-        return data.load(name, data_dir=data_dir, **options)
+        return world().of_first(lambda: data.load(name, data_dir=data_dir, **options))
     except data.OptionError as error:
         raise ValueError(error.worded({option: "--grey" if option == "color" else f"--{option} {value}"
                                        for option, value in error.options.items()})) from error

@@ -137,14 +137,7 @@ def load(args):
         if not paths[-1].is_dir():
             raise ValueError(f"{args.checkpoint} holds the autoencoder of a VQ-VAE but no prior to draw codes from; "
                              "expected a run of train_vqvae.py or train_vqvae2.py that came to its end, without --flat")
-    paths = [given / "model.npz" if given.is_dir() else given for given in paths]
-    missing = [file for file in paths if not file.exists()]
-    if missing and missing[0].name == "model.npz" and missing[0].with_name("training.npz").exists():
-        raise FileNotFoundError(f"no file {missing[0]}: no epoch of this run has ended yet; training.npz there has its "
-                                "latest weights")
-    if missing:
-        raise FileNotFoundError(f"no file {missing[0]}: expected a checkpoint, model.npz or training.npz, "
-                                "or the folder of a run")
+    paths = [weights_file(given) for given in paths]
     loaded = [(model, {**checked_about(file, state), "file": str(file)})
               for file in paths for model, state in [checkpoint.load(file)]]
     kinds = [kind_of(model) for model, _ in loaded]
@@ -163,6 +156,21 @@ def load(args):
         raise ValueError(f"{paths[-1]} needs a map for every image, which draw.py can't make; "
                          "super_resolution.py --resume --out FOLDER draws again")
     return loaded
+
+
+def weights_file(given):
+    """The file of weights that is meant: a checkpoint itself, or model.npz in the folder of a run.
+
+    Raises FileNotFoundError if it isn't there.
+    """
+    file = given / "model.npz" if given.is_dir() else given
+    if file.exists():
+        return file
+    if file.name == "model.npz" and file.with_name("training.npz").exists():
+        raise FileNotFoundError(f"no file {file}: no epoch of this run has ended yet; training.npz there has its "
+                                "latest weights")
+    raise FileNotFoundError(f"no file {file}: expected a checkpoint, model.npz or training.npz, "
+                            "or the folder of a run")
 
 
 def kind_of(model):

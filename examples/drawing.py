@@ -1,7 +1,9 @@
 """The pictures that the training examples leave in the folder of a run: draws beside real images, masks, codes.
 
-Every save_... returns the names of the files that it wrote, a list.
+Every save_... returns the names of the files that it wrote, a list. Of several ranks, rank 0 draws and writes alone.
 """
+
+import functools
 
 import numpy as np
 from arguments import MOST_DRAWN, temperature, up_to
@@ -10,6 +12,7 @@ from matplotlib.colors import hsv_to_rgb
 from tinyar import codes, layers, sampling
 from tinyar.pictures import Film, plotting, receptive_fields
 from tinyar.training import checkpoint
+from tinyar.training.world import world
 
 A_ROW = 10  # images of a class in a row of the picture
 LONGEST_NAME = 20  # letters of a class's name beside its row
@@ -23,8 +26,17 @@ def add_drawing_arguments(parser):
                         help="divides the logits in drawing: below 1 come likelier, less varied images (1)")
 
 
+def by_first(save):
+    """Decorator: rank 0 draws and writes, the others do nothing; the files have no names for them."""
+    @functools.wraps(save)
+    def saved(*arguments):
+        return save(*arguments) if world().first else []
+    return saved
+
+
 # -- of a model of pixels ----------------------------------------------------------------------------------------------
 
+@by_first
 def save_drawings(folder, model, dataset, args):
     """Draw from the model: samples.png, and drawing.gif with --gif."""
     n, labels, real, layout = what_to_draw(dataset, model.classes, args.samples, dataset.class_names)
@@ -37,6 +49,7 @@ def save_drawings(folder, model, dataset, args):
     return ["samples.png"] + ["drawing.gif"] * args.gif
 
 
+@by_first
 def save_masks(folder, model):
     """masks.png: the taps that are alive in the first masked convolution of a PixelCNN, and in the later ones."""
     convolutions = [layer for _, layer in model.layers()
@@ -76,6 +89,7 @@ def rows_of_classes(dataset, classes):
     return np.ma.concatenate(rows)
 
 
+@by_first
 def save_rows(folder, images, shown, drawn, levels):
     """samples.png: a row for each image: itself, what was shown of it, and what was drawn; all of the same size."""
     n, shape = len(images), images.shape[1:]
@@ -89,6 +103,7 @@ def save_rows(folder, images, shown, drawn, levels):
 
 # -- of a VQ-VAE -------------------------------------------------------------------------------------------------------
 
+@by_first
 def save_reconstructions(folder, autoencoder, dataset):
     """reconstructions.png: two rows of 8 test images, each over its reconstructions."""
     some = dataset.test.images[np.arange(16) % len(dataset.test)]
@@ -100,12 +115,14 @@ def save_reconstructions(folder, autoencoder, dataset):
     return ["reconstructions.png"]
 
 
+@by_first
 def save_usage(folder, counts):
     """usage.png: how often each code was chosen."""
     plotting.save_usage(folder / "usage.png", counts)
     return ["usage.png"]
 
 
+@by_first
 def save_outputs(folder, autoencoder, counts):
     """outputs.png: all images that a VQ-VAE with a single code can make, that of the most used code first."""
     every = np.arange(len(counts), dtype=np.uint16)[np.argsort(-counts), None, None, None]
@@ -114,6 +131,7 @@ def save_outputs(folder, autoencoder, counts):
     return ["outputs.png"]
 
 
+@by_first
 def save_draws_of_codes(folder, autoencoder, prior, dataset, grids, args):
     """Draw grids of codes, and let the decoder paint them: codes.png and samples.png.
 
@@ -145,6 +163,7 @@ def colored(grids, levels):
 
 # -- of a VQ-VAE-2 -----------------------------------------------------------------------------------------------------
 
+@by_first
 def save_two_levels(folder, autoencoder, priors, dataset, top, args):
     """Draw through both priors: samples.png; then save_details."""
     loaded = {level: checkpoint.load(folder / level / "model.npz") for level in priors}
@@ -157,6 +176,7 @@ def save_two_levels(folder, autoencoder, priors, dataset, top, args):
     return ["samples.png", *save_details(folder, autoencoder, bottom_prior, dataset, options)]
 
 
+@by_first
 def save_details(folder, autoencoder, bottom_prior, dataset, options):
     """details.png: test images; decoded from their codes of both levels; and several times from their top codes alone,
     the bottom codes drawn given them.

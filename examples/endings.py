@@ -25,29 +25,58 @@ STARTED_HERE = (os.path.abspath(SCRIPT).startswith(FOLDER + os.sep)
 SAYS_ENOUGH = OSError, MemoryError, ImportError, RuntimeError
 
 
-def run(main, stopped="nothing was written"):
-    """Run a script. `stopped` says what is left after Ctrl-C."""
+def run(main, stopped="nothing was written", ranks=False):
+    """Run a script. `stopped` says what is left after Ctrl-C; ranks, whether several may run it, started by mpiexec."""
     try:
         listen()
+        be_quiet_unless_first(ranks)
         with warnings.catch_warnings():  # of too large numbers: training looks for them itself, and says more
             warnings.filterwarnings("ignore", "(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
             main()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.exit(f"stopped; {stopped}")
+        leave(f"stopped; {stopped}")
+    except SystemExit as end:
+        leave(end.code)
     except BrokenPipeError:  # whoever read what is printed, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         if sys.flags.dev_mode:
             raise
-        sys.exit(f"{os.path.basename(sys.argv[0])}: {one_line(error)}")
+        leave(f"{os.path.basename(sys.argv[0])}: {one_line(error)}")
     finally:
         if STARTED_HERE:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         folders = sys.modules.get("tinyar.training.folders")
         if folders:
             folders.release_all()
+
+
+def leave(code):
+    """End the script as sys.exit does. Of several ranks, one that fails says who it is, and ends the others."""
+    ranks = ranks_of_this()
+    if code and ranks and ranks.size > 1:
+        printed = isinstance(code, int)  # by argparse, on rank 0
+        ranks.fail(code if not printed else "" if ranks.first else f"it ends with status {code}")
+        sys.exit(code if printed else 1)
+    sys.exit(code)
+
+
+def be_quiet_unless_first(allowed):
+    """Of several ranks only rank 0 prints. Raises ValueError where a script isn't made for several."""
+    ranks = ranks_of_this()
+    if ranks and ranks.size > 1:
+        if not allowed:
+            raise ValueError("this script runs as one process: start it without mpiexec")
+        if not ranks.first:
+            sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
+
+
+def ranks_of_this():
+    """The ranks of which this process is one; None where tinyar isn't imported."""
+    module = sys.modules.get("tinyar.training.world")
+    return module and module.world()
 
 
 def one_line(error):

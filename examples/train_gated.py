@@ -61,4 +61,4 @@ def main():
 
 
 if __name__ == "__main__":
-    endings.run(main, stopped=arguments.GO_ON)
+    endings.run(main, stopped=arguments.GO_ON, ranks=True)

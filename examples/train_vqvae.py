@@ -40,6 +40,7 @@ def parse_arguments():
     add("--code-channels", type=up_to(MOST_CHANNELS), default=16, help="d, numbers in a code (16)")
     add("--widths", type=up_to(MOST_CHANNELS), nargs="+", default=ByData([64, 128], digits=[64]),
         help="of the convolutions of stride 2 (64 128; 64 for digits)")
+    add("--residual-channels", type=up_to(MOST_CHANNELS), default=32, help="inside the residual units (32)")
     add("--learning", default="ema", choices=["ema", "gradient"],
         help="of the codebook: by running means, or by gradient (ema)")
     add("--output", default="mse", choices=["mse", "categorical"],
@@ -63,7 +64,8 @@ def main():
     classes = arguments.classes_told(args, dataset)
     dataset = splits.padded(dataset, stride=2 ** len(args.widths))
     height, width, channels = dataset.image_shape
-    autoencoder = models.VQVAE(dataset.levels, channels, widths=args.widths, codes=args.codes,
+    autoencoder = models.VQVAE(dataset.levels, channels, widths=args.widths,
+                               residual_channels=args.residual_channels, codes=args.codes,
                                code_channels=args.code_channels, learning=args.learning, output=args.output,
                                flat=(height, width) if args.flat else None, seed=args.seed)
     autoencoder.check_size(height, width)
@@ -127,4 +129,4 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
 
 
 if __name__ == "__main__":
-    endings.run(main, stopped=arguments.GO_ON)
+    endings.run(main, stopped=arguments.GO_ON, ranks=True)

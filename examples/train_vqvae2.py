@@ -22,7 +22,7 @@ import arguments
 import drawing
 import numpy as np
 import splits
-from arguments import MOST_CHANNELS, ByData, up_to, whole
+from arguments import MOST_CHANNELS, ByData, share_below_1, up_to, whole
 from train_vqvae import fit
 
 from tinyar import codes, models, training
@@ -41,6 +41,8 @@ def parse_arguments():
     add("--channels", type=up_to(MOST_CHANNELS, least=2), default=64, help="of the autoencoder's convolutions (64)")
     add("--learning", default="ema", choices=["ema", "gradient"],
         help="of the codebooks: by running means, or by gradient (ema)")
+    add("--hide-bottom", type=share_below_1, default=ByData(0.25, digits=0.1),
+        help="share of the training images that the decoder paints from their top codes alone (0.25; 0.1 for digits)")
     add("--output", default="mse", choices=["mse", "categorical", "mixture"],
         help="what the decoder paints: levels, judged by squared error, or a softmax or a mixture over them (mse)")
     add("--classes", action="store_true", help="tell the priors the class of each image")
@@ -60,8 +62,8 @@ def main():
     dataset = splits.padded(dataset, stride=4)
     height, width, channels = dataset.image_shape
     autoencoder = models.VQVAE2(dataset.levels, channels, channels=args.channels, codes=args.codes,
-                                code_channels=args.code_channels, learning=args.learning, output=args.output,
-                                seed=args.seed)
+                                code_channels=args.code_channels, learning=args.learning, hide_bottom=args.hide_bottom,
+                                output=args.output, seed=args.seed)
     autoencoder.check_size(height, width)
     arguments.print_start(dataset, autoencoder, f" and twice {args.codes} codes of {args.code_channels} numbers")
 
@@ -108,4 +110,4 @@ def learn_codes(args, level, prior, autoencoder, grids, folder):
 
 
 if __name__ == "__main__":
-    endings.run(main, stopped=arguments.GO_ON)
+    endings.run(main, stopped=arguments.GO_ON, ranks=True)

@@ -43,13 +43,15 @@ LABELS = "", " ", "abc", "10", "-2", "nan", "1e3", "0x1", "1.5", LONG
 # What a script is started with, so that only the option in question is wrong.
 DIGITS = ["--data", "digits"]
 BASE = {"draw.py": ["gated"], "pixel_levels.py": ["gated"], "attention.py": ["snail"], "receptive_field.py": [],
+        "evaluate.py": ["gated"],
         **{f"benchmarks/{name}.py": [] for name in ("layers", "sampling", "training_step")}}
 NEEDED = {("draw.py", "known_rows"): ["--complete"], ("draw.py", "images"): ["--complete"],
           ("draw.py", "completions"): ["--complete"], ("draw.py", "data_dir"): ["--complete"],
+          **{("evaluate.py", option): DIGITS for option in ("size", "grey", "levels", "binarize", "own")},
           "hide_labels": ["--classes"]}
 VALUES = {"out": FOLDERS, ("draw.py", "out"): PICTURES, ("pixel_levels.py", "out"): PICTURES,
           ("attention.py", "out"): PICTURES, "run": CHECKPOINTS,
-          "checkpoint": CHECKPOINTS, "runs": CHECKPOINTS, "prior": CHECKPOINTS,
+          "checkpoint": CHECKPOINTS, "runs": CHECKPOINTS, "prior": CHECKPOINTS, "second": CHECKPOINTS,
           "data_dir": MISSING_DATA, "label": LABELS, ("train_vqvae.py", "prior"): NAMES,
           ("benchmarks/layers.py", "only"): TITLES}
 SPY = """
@@ -153,7 +155,8 @@ def verdict(script, arguments, folder):
 RUNS = {  # what takes a few seconds
     "train_pixelcnn.py": [*DIGITS, "--channels", "8", "--blocks", "1", "--epochs", "2"],
     "train_vqvae.py": [*DIGITS, "--widths", "8", "--epochs", "2", "--prior-epochs", "2"],
-    "draw.py": ["gated", "--complete", "--images", "64"], "receptive_field.py": ["--size", "12"],
+    "draw.py": ["gated", "--complete", "--images", "64"],
+    "evaluate.py": ["gated", "--classify", "300", "--noise"], "receptive_field.py": ["--size", "12"],
     "compare.py": [*DIGITS, "--epochs", "2", "--images", "50", "--channels", "8"],
     "own_layer.py": [], "training_loop.py": [], "benchmarks/layers.py": ["--rounds", "1", "--batch-size", "8"],
 }

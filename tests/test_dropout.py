@@ -5,7 +5,7 @@ import pytest
 
 from tinyar import data, training
 from tinyar.backend import to_device, to_host, xp
-from tinyar.layers import ELU, Chain, Dropout, Linear, noise_told
+from tinyar.layers import ELU, Chain, Dropout, HideImages, Linear, noise_told
 from tinyar.layers.dropout import mixed
 from tinyar.models import PixelCNN
 from tinyar.training import nonfinite
@@ -132,3 +132,18 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path):
     training.fit(resumed, IMAGES, epochs=4, out=tmp_path, resume=True, **options)
     for (_, one), (_, other) in zip(unbroken.arrays(), resumed.arrays()):
         np.testing.assert_array_equal(to_host(one), to_host(other))
+
+
+# -- whole images ------------------------------------------------------------------------------------------------------
+
+def test_whole_images_are_hidden_and_the_others_stay():
+    layer, x = HideImages(0.4), xp.ones((1000, 2, 2, 3), dtype=xp.float32)
+    assert layer(x) is x
+    with noise_told(layer, 1, 2):
+        y = to_host(layer.forward(x))
+        dx = to_host(layer.backward(3 * x))
+    hidden = (y == 0).all(axis=(1, 2, 3))
+    assert ((y == 1).all(axis=(1, 2, 3)) | hidden).all() and 350 < hidden.sum() < 450
+    np.testing.assert_array_equal(dx, 3 * y)
+    with noise_told(layer, 1, 2, place=500):
+        np.testing.assert_array_equal(to_host(layer.forward(x[:10])), y[500:510])

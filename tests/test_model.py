@@ -186,7 +186,7 @@ def test_a_model_of_ones_own_is_trained_resumed_and_loaded(tmp_path, model):
 def test_a_model_without_a_loss_says_so():
     with pytest.raises(TypeError, match="Model has no loss"):
         Model().loss(None, None)
-    with pytest.raises(TypeError, match="Model has no score"):
+    with pytest.raises(TypeError, match="Model has no costs"):
         Model().score(None)
 
 

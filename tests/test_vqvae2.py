@@ -8,6 +8,7 @@ from vectors_of_networks import assert_equal, assert_gradients, load, weights_by
 
 from tinyar import data, gradcheck, training
 from tinyar.backend import to_device, to_host, xp
+from tinyar.layers import noise_told
 from tinyar.models import VQVAE2
 from tinyar.training import checkpoint
 
@@ -246,3 +247,32 @@ def test_images_and_codes_that_do_not_fit():
         model.images_of(bottom, top)
     with pytest.raises(ValueError, match="whole numbers from 0 to 4"):
         model.images_of(top + 5, bottom)
+
+
+# -- hidden bottom codes -----------------------------------------------------------------------------------------------
+
+def test_hidden_bottom_codes_reach_no_image_and_get_no_gradient_from_one():
+    """With all but none hidden, y is decoded from the top codes and zeros."""
+    model, x = small(hide_bottom=0.999).astype(xp.float64), to_device(images(3))
+    with noise_told(model, 0, 1):
+        y, _ = model.forward(x)
+        e_top, _ = model.vectors(model.encoder_bottom(model.scale(x)))
+        np.testing.assert_allclose(to_host(y), to_host(model.decoded(e_top, xp.zeros_like(e_top).repeat(2, axis=1)
+                                                                     .repeat(2, axis=2))), rtol=1e-12)
+        model.zero_grads()
+        model.backward((xp.ones_like(y), 0.0))
+    assert not to_host(model.to_bottom.grads["w"]).any()  # nothing comes back through the bottom codes
+    assert to_host(model.to_top.grads["w"]).any()
+
+
+def test_top_codes_that_have_to_do_alone_say_more():
+    """Exchanging the top codes of the images hurts more than where bottom codes were always there."""
+    digits, hurt = data.load("digits"), []
+    for share in (0.0, 0.3):
+        model = VQVAE2(levels=17, channels=12, residual_channels=4, codes=32, code_channels=8, hide_bottom=share)
+        training.fit(model, digits.train.images[:400], epochs=6, batch_size=16, lr=4e-3, average=None)
+        some = digits.test.images[:100]
+        top, bottom = model.codes_of(some)
+        exchanged = model.images_of(np.roll(top, 1, axis=0), bottom)
+        hurt.append(((exchanged - some.astype(float)) ** 2).mean())
+    assert hurt[1] > 1.5 * hurt[0], hurt

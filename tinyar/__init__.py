@@ -14,6 +14,7 @@ Words, each with one meaning throughout:
     known, drawn  a pixel that was given, or sampled
     forward, step the same formula on whole images, or at one pixel
     figure        a mean loss in the unit in which it is reported
+    thread, rank  who shares a batch: a thread of one process; a process, on this machine or another
     dx            d before the name of a variable: d loss / d of it, in its shape; a gradient has no other name
     nats          -ln p; bits/dim are nats per sub-pixel / ln 2
 """

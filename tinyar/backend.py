@@ -13,7 +13,6 @@ CuPy refuses to cross them by itself, and so does the stand-in for it in the tes
 TINYAR_TF32=1 lets a GPU multiply matrices in TF32, on its tensor cores: the factors of each product are rounded to
 10 bits behind the point instead of 23 (a relative error of up to 0.0005), sums stay float32. Unset or 0 means true
 float32. tinyar sets CUPY_TF32 by it, CuPy's own variable, which CuPy reads at its first product and never again.
-A CPU knows no TF32.
 """
 
 import contextlib
@@ -74,6 +73,8 @@ def cupy_tf32(wanted):
 os.environ["CUPY_TF32"] = cupy_tf32(os.environ.get("TINYAR_TF32", ""))
 xp, name = choose_backend(os.environ.get("TINYAR_BACKEND", ""))
 on_gpu = name == "cupy"
+# Variables in which launchers of MPI write which of the processes on its machine this one is: MPICH, Open MPI, Slurm.
+LOCAL_RANKS = "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"
 blas_guard, blas_limits = threading.Lock(), []  # an entry for each context of one_blas_thread, the limit in the first
 
 
@@ -87,13 +88,35 @@ def to_device(array, dtype=None):
     return xp.asarray(array, dtype=dtype)
 
 
+def use_device():
+    """Compute on the GPU of this process from now on, in the thread that calls (CuPy begins each with number 0).
+
+    Processes that a launcher of MPI has started take one GPU each. Returns its name; None on a CPU.
+    """
+    if on_gpu:
+        number = next((int(os.environ[name]) for name in LOCAL_RANKS if name in os.environ), 0)
+        device = xp.cuda.Device(number % xp.cuda.runtime.getDeviceCount())
+        device.use()
+        return device.pci_bus_id
+    return None
+
+
+def nccl(rank, size):
+    """CuPy's communicator over the GPUs of all ranks, started by way of mpi4py; None where CuPy has no NCCL."""
+    from cupy.cuda import nccl as library
+    if not library.available:
+        return None
+    from cupyx.distributed import NCCLBackend
+    return NCCLBackend(size, rank, use_mpi=True)
+
+
 def fuse(function):
     """Decorator: on a GPU, one kernel for a whole chain of elementwise operations,
     instead of one for each; on a CPU, no change.
 
     function takes arrays of one shape and Python numbers, all by position, and may change the arrays in place.
-    It combines each number with arrays alone: what is computed from numbers, such as 1 - b, is computed outside, in
-    Python. In the kernel CuPy would take the narrowest type for it, float16.
+    It combines each number with arrays alone. What is computed from numbers, such as 1 - b, is computed outside, as in
+    the kernel CuPy would take the narrowest type for it, float16.
     """
     return xp.fuse(function) if on_gpu else function
 

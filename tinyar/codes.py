@@ -22,6 +22,7 @@ from tinyar.data import Dataset, Split
 from tinyar.data.archive import Archive, CheckpointError, digest
 from tinyar.data.atomic import atomic_write
 from tinyar.sampling import sample
+from tinyar.training.world import world
 
 IMAGES_AT_ONCE = 100
 OTHER_SEED = 2 ** 40  # between the seeds of top and bottom codes: equal ones would draw them by equal random numbers
@@ -60,8 +61,13 @@ def cached_dataset(path, autoencoder, dataset):
 def cached_datasets(path, autoencoder, dataset):
     """The same for every level of codes, a list, the coarsest first. The maps of a level are the coarser level's codes.
 
-    One file holds them all. Maps are whole numbers, not one-hot vectors.
+    One file holds them all. Maps are whole numbers, not one-hot vectors. Of several ranks, rank 0 does the work.
     """
+    return world().of_first(lambda: read_or_extract(path, autoencoder, dataset))
+
+
+def read_or_extract(path, autoencoder, dataset):
+    """A Dataset of each level's codes, the coarsest first."""
     splits = dict(zip(SPLITS, (dataset.train, dataset.validation, dataset.test)))
     made_by = json.dumps([checksum(autoencoder), *(digest({"images": split.images}) for split in splits.values())])
     sizes = {level: quantizer.codes for level, quantizer in levels_of(autoencoder).items()}

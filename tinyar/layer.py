@@ -111,10 +111,7 @@ class Layer:
         return cache
 
     def sides(self):
-        """On which side of its kink each number of the last forward stands, an array; None for a smooth layer.
-
-        Asked between forward and backward.
-        """
+        """On which side of its kink each number of the last forward stands, an array, asked before backward; or None."""
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 
@@ -155,9 +152,8 @@ class Layer:
 
     def zero_grads(self):
         """Set every gradient and every sum of the tree to zero, in place."""
-        for _, layer in self.layers():
-            for array in (*layer.grads.values(), *layer.sums.values()):
-                array[...] = 0
+        for array in self.addends():
+            array[...] = 0
 
     def update(self):
         """Move the states of the tree by the sums of the batch."""
@@ -190,12 +186,15 @@ class Layer:
                 setattr(twin, name, type(value)(item.replica() if isinstance(item, Layer) else item for item in value))
         return twin
 
+    def addends(self):
+        """Yield what is added up over the parts of a batch: all gradients and sums of the tree, in order."""
+        for _, layer in self.layers():
+            yield from (*layer.grads.values(), *layer.sums.values())
+
     def add_from(self, replica):
         """Add the gradients and the sums of a replica to one's own."""
-        for (_, mine), (_, theirs) in zip(self.layers(), replica.layers()):
-            for ours, addends in ((mine.grads, theirs.grads), (mine.sums, theirs.sums)):
-                for name in ours:
-                    ours[name] += addends[name]
+        for mine, theirs in zip(self.addends(), replica.addends()):
+            mine += theirs
 
 
 def holds_layers(value):

@@ -18,7 +18,8 @@ is what `backward` differentiates, and neither depends on a side effect of the o
     config                      the options it was made with, so that type(model)(**model.config) builds it again
     levels, image_channels      what its images look like
     unit, figure(loss)          how a mean loss is reported: in which unit, and the number in that unit
-    score(x, condition)         what images cost, summed over sub-pixels, by inference alone: evaluation divides it
+    costs(x, condition)         what each image costs, summed over its sub-pixels, by inference alone
+    score(x, condition)         the sum of the costs: evaluation divides it
     penalty()                   the part of the last batch's mean loss that score leaves out (a quantizer's own terms)
     note(loss)                  a few words for the progress bar about the last batch; its sums aren't cleared yet
     prepare(images)             a look at the training images, once, before training begins
@@ -41,7 +42,7 @@ from tinyar.layer import Layer
 
 
 class Model(Layer):
-    """Base of all models. A subclass writes __init__, __call__, forward, backward, loss and score.
+    """Base of all models. A subclass writes __init__, __call__, forward, backward, loss and costs.
 
     published_options   {name: options} for `published`
     """
@@ -91,9 +92,13 @@ class Model(Layer):
         """The mean loss of the images x, and its gradient by the outputs; both times weight, x's share of a batch."""
         raise TypeError(f"{type(self).__name__} has no loss, so it can't be trained")
 
+    def costs(self, x, condition=None):
+        """What each of the images x costs, summed over its sub-pixels, by inference alone: float64 (batch,)."""
+        raise TypeError(f"{type(self).__name__} has no costs, so it can't be evaluated")
+
     def score(self, x, condition=None):
-        """What the images x cost, summed over their sub-pixels, by inference alone."""
-        raise TypeError(f"{type(self).__name__} has no score, so it can't be evaluated")
+        """What the images x cost together: a scalar of xp."""
+        return self.costs(x, condition).sum()
 
     def figure(self, loss):
         """A mean loss as it is reported, in self.unit."""

@@ -170,8 +170,8 @@ def print_table(results, baseline=None):
         print(f"{title:44s} {1000 * median:6.0f} ms {1000 * min(times):6.0f} ms {ratio} {memory:9.0f} MB")
 
 
-def describe_machine(threads):
+def describe_machine(threads, libraries=("numpy", "torch")):
     """One line: date, machine, versions, threads."""
-    versions = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "torch"))
+    versions = " ".join(f"{name} {importlib.metadata.version(name)}" for name in libraries)
     return (f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, {threads} threads, "
             f"Python {platform.python_version()}, {versions}")

@@ -21,6 +21,7 @@ def layer_cases(rng):
         Case("ELU", layers.ELU(), (2, 3, 4, 5)),
         Case("ConcatELU", layers.ConcatELU(), (2, 3, 4, 5)),
         Case("Dropout 0.4", layers.Dropout(0.4), (2, 3, 4, 5)),
+        Case("HideImages 0.4", layers.HideImages(0.4), (6, 2, 3, 2)),
         Case("Gate 6", layers.Gate(), (2, 3, 4, 6)),
         Case("Gate 6, linear", layers.Gate(activation=None), (2, 3, 4, 6)),
         Case("Reshape", layers.Reshape(5, 12), (2, 3, 4, 5)),

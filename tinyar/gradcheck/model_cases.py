@@ -98,4 +98,5 @@ def autoencoder_cases():
         Case("VQVAE2", models.VQVAE2(learning="gradient", **two), (2, 8, 4, 1), 4, entries=12),
         Case("VQVAE2, EMA, colour, stride 4, mixture", models.VQVAE2(
             image_channels=3, bottom_stride=4, output="mixture", components=2, **two), (2, 8, 16, 3), 4, entries=12),
+        Case("VQVAE2, bottom codes hidden", models.VQVAE2(hide_bottom=0.5, **two), (3, 4, 8, 1), 4, entries=12),
     ]

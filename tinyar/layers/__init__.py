@@ -8,7 +8,7 @@ from tinyar.layers.cells import CellConditional
 from tinyar.layers.combine import Chain, Residual, Sum
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence, DiagonalRecurrence
-from tinyar.layers.dropout import Dropout, noise_told  # noqa: F401
+from tinyar.layers.dropout import Dropout, HideImages, noise_told  # noqa: F401
 from tinyar.layers.gated import GatedBlock
 from tinyar.layers.gated_resnet import GatedResNet
 from tinyar.layers.halving import HalvingConv2d
@@ -24,6 +24,6 @@ from tinyar.layers.strided import Conv2d, ConvTranspose2d
 
 __all__ = ["AboveAndLeft", "CausalAttention", "CausalConv2d", "CellConditional", "Chain", "ColorLinear", "ConcatELU",
            "Conditional", "Conv2d", "ConvTranspose2d", "DiagonalBiRecurrence", "DiagonalRecurrence", "Dropout", "ELU",
-           "Gate", "GatedBlock", "GatedResNet", "HalvingConv2d", "LayerNorm", "Linear", "MaskedConv2d", "ReLU",
-           "Repeat", "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum",
+           "Gate", "GatedBlock", "GatedResNet", "HalvingConv2d", "HideImages", "LayerNorm", "Linear", "MaskedConv2d",
+           "ReLU", "Repeat", "Reshape", "Residual", "RowRecurrence", "SequenceRecurrence", "ShiftedConv2d", "Sum",
            "VectorQuantizer"]

@@ -69,6 +69,21 @@ class Dropout(Pointwise):
         return (halves >= round(self.rate * 2 ** 16)).reshape(shape)
 
 
+class HideImages(Dropout):
+    """In training all of x is 0 for an image, with probability `rate`; the other images stay as they are.
+
+    forward     y = x m          m is 0 or 1 for an image, (batch, 1, 1, 1)
+    backward    dx = dy m
+
+    Nothing is scaled up: an image without x is another task, not a noisy form of the same. Else as Dropout.
+    """
+
+    def forward(self, x):
+        shape = (len(x),) + (1,) * (x.ndim - 1)
+        self.cache = self.mask(shape).astype(x.dtype) if self.rate else xp.ones((), x.dtype)
+        return x * self.cache
+
+
 def mixed(z):
     """The integer mixer, of an array of uint32; a new array."""
     z = z ^ (z >> 16)

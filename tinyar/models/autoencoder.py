@@ -97,12 +97,13 @@ class Autoencoder(Model):
         scale = 1 / (difference.size * self.state["variance"])
         return (difference * difference).sum() * scale[0], 2 * scale * difference
 
-    def score(self, x, condition=None):
-        """The reconstruction loss of the images x, summed over sub-pixels, by inference alone."""
+    def costs(self, x, condition=None):
+        """The reconstruction loss of each of the images x, summed over its sub-pixels, by inference alone: (batch,)."""
         if self.output != "mse":
-            return self.likelihood.nats(self(x), x).sum(dtype=xp.float64)
-        difference = self(x) - self.scale(x)
-        return (difference * difference).sum(dtype=xp.float64) / self.state["variance"][0]
+            nats = self.likelihood.nats(self(x), x)  # (batch, height, width, ...)
+            return nats.reshape(len(x), -1).sum(axis=1, dtype=xp.float64)
+        difference = (self(x) - self.scale(x)).reshape(len(x), -1)
+        return (difference * difference).sum(axis=1, dtype=xp.float64) / self.state["variance"][0]
 
     def figure(self, loss):
         return loss if self.output == "mse" else bits_per_dim(loss)

@@ -146,9 +146,10 @@ class AutoregressiveModel(Model):
         doutputs *= weight
         return loss * weight, doutputs
 
-    def score(self, x, condition=None):
-        """The nats of the images x, summed over sub-pixels, by inference alone."""
-        return self.likelihood.nats(self(x, condition), x).sum(dtype=xp.float64)
+    def costs(self, x, condition=None):
+        """The nats of each of the images x, by inference alone: (batch,)."""
+        nats = self.likelihood.nats(self(x, condition), x)  # (batch, height, width, ...)
+        return nats.reshape(len(x), -1).sum(axis=1, dtype=xp.float64)
 
     def figure(self, loss):
         return bits_per_dim(loss)

@@ -16,6 +16,11 @@ So the top codes reach the image on two ways: by `up`, and by f through the bott
     dfine  += encoder_top's backward of to_top's backward of dz_top       dz_top: quantizer_top's backward of de_top
     dx      = encoder_bottom's backward of dfine
 
+Where the bottom codes alone can say everything, training learns to do without the top ones (on MNIST it does). With
+hide_bottom, e_bottom is 0 for a share of the training images. These are decoded from the top codes alone, so the top
+codes have to say what the image is. The paper doesn't do this; it resembles the quantizer dropout of Zeghidour et al.
+2021, "SoundStream: an end-to-end neural audio codec", arXiv 2107.03312.
+
 Source: Razavi, van den Oord, Vinyals 2019, "Generating diverse high-fidelity images with VQ-VAE-2", arXiv 1906.00446.
 The paper's reconstruction loss is the plain squared error; here it is divided by the images' variance, which makes beta
 smaller or larger beside it.
@@ -25,6 +30,7 @@ import numpy as np
 
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layers.combine import Chain
+from tinyar.layers.dropout import HideImages
 from tinyar.layers.pointwise import Linear, check_channels
 from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
@@ -58,6 +64,7 @@ class VQVAE2(Autoencoder):
 
     units: see VQVAE, with a last ReLU. channels: of the features. codes, code_channels, beta, learning, decay and
     revive_below, the same for both levels: see VectorQuantizer; top_codes, where given, is another number for the top.
+    hide_bottom: the share of the training images whose bottom codes are hidden from the decoder.
     What x and y are, what they cost, and output="mse", "categorical" and "mixture" (of `components`): see Autoencoder.
 
     Raises ValueError for options or images that don't fit.
@@ -67,7 +74,7 @@ class VQVAE2(Autoencoder):
 
     def __init__(self, levels=256, image_channels=1, bottom_stride=2, channels=64, residual_units=2,
                  residual_channels=32, codes=128, top_codes=None, code_channels=32, beta=0.25, learning="ema",
-                 decay=0.99, revive_below=0.1, output="mse", components=5, seed=0):
+                 decay=0.99, revive_below=0.1, hide_bottom=0.0, output="mse", components=5, seed=0):
         if bottom_stride not in (2, 4):
             raise ValueError(f"VQVAE2: bottom_stride is 2 or 4, got {bottom_stride!r}")
         super().__init__(levels, image_channels, output, components, stride=2 * bottom_stride)
@@ -101,6 +108,7 @@ class VQVAE2(Autoencoder):
         self.decoder_top = transposed(code_channels, code_channels)
         self.to_bottom = Linear(code_channels + channels, code_channels, rng)
         self.quantizer_bottom = quantizer(codes)
+        self.hide_bottom = HideImages(hide_bottom)
         self.up = ConvTranspose2d(code_channels, code_channels, 4, 2, 1, rng=rng)
         self.decoder = transposed(2 * code_channels, *[half] * once_more, self.outputs)
         start_small(self.decoder.links[-1])  # the first outputs are near 0, the middle grey, rather than far off
@@ -133,7 +141,7 @@ class VQVAE2(Autoencoder):
         e_top = self.quantizer_top.forward(self.to_top.forward(self.encoder_top.forward(fine)))
         f = self.decoder_top.forward(e_top)
         z_bottom = self.to_bottom.forward(xp.concatenate([f, fine], axis=-1))
-        e_bottom = self.quantizer_bottom.forward(z_bottom)
+        e_bottom = self.hide_bottom.forward(self.quantizer_bottom.forward(z_bottom))
         y = self.decoder.forward(xp.concatenate([self.up.forward(e_top), e_bottom], axis=-1))
         return self.arrange(y), self.quantizer_top.loss + self.quantizer_bottom.loss
 
@@ -142,7 +150,7 @@ class VQVAE2(Autoencoder):
         dy, dloss = doutputs
         # y = decoder([up(e_top), e_bottom])
         dboth = self.decoder.backward(dy.reshape(*dy.shape[:3], self.outputs))
-        dup, de_bottom = dboth[..., :self.code_channels], dboth[..., self.code_channels:]
+        dup, de_bottom = dboth[..., :self.code_channels], self.hide_bottom.backward(dboth[..., self.code_channels:])
         # e_bottom = quantizer_bottom(z_bottom),  z_bottom = to_bottom([f, fine])
         dz_bottom = self.quantizer_bottom.backward(de_bottom, dloss=dloss)
         df_and_fine = self.to_bottom.backward(dz_bottom)

@@ -1,7 +1,8 @@
 """fit: a training run from its first look at the data to the best weights.
 
 Around the loop (`tinyar.training.loop`) it measures held-out images after every epoch, keeps the best weights, stops
-early, and survives Ctrl-C and kill -9: a resumed run ends bit for bit like an unbroken one.
+early, and survives Ctrl-C and kill -9: a resumed run ends bit for bit like an unbroken one. Of several ranks
+(ranks.py) all call it with the same arguments; rank 0 keeps the files and shows the progress.
 """
 
 import sys
@@ -17,6 +18,7 @@ from tinyar.training.loop import ADVICE, train_epoch
 from tinyar.training.options import Sets, checked_options
 from tinyar.training.parallel import Workers
 from tinyar.training.run import Run
+from tinyar.training.world import roll_call, world
 
 
 def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, optimizer=Adam, clip=None, average=0.999,
@@ -63,16 +65,18 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     options = checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, average, patience, hide_labels,
                               scheduled_sampling, seed, save_every)
     workers = Workers(model, threads)
+    roll_call(model, {**options, "epochs": epochs, "patience": patience, "threads": workers.threads})
     run = Run(model, optimizer(model, lr), None if average is None else WeightAverage(model, average),
               scheduled_sampling, options, out, save_every, about)
     with run:
         if not run.open(resume):  # no run was there to go on with
             model.prepare(sets.images_of_epoch(0))
+            world().copy_first(array for _, array in model.arrays())
             if run.average:
                 run.average.restart()
             run.save()
         with workers, Interrupt() as interrupt:
-            all_epochs(run, workers, sets, interrupt, epochs, patience, show=progress)
+            all_epochs(run, workers, sets, interrupt, epochs, patience, show=progress and world().first)
     return run.history
 
 
@@ -84,8 +88,8 @@ def all_epochs(run, workers, sets, interrupt, epochs, patience, show):
         if interrupt.asked:
             run.save()
             history.interrupted = True
-            if not show:
-                print(f"stopped by Ctrl-C in epoch {run.progress.epoch} of {epochs}"
+            if world().first and not show:
+                print(f"stopped in epoch {run.progress.epoch} of {epochs}"
                       + (f", saved in {run.folder}" if run.folder else ""), file=sys.stderr)
             return
     history.stopped_early = run.progress.epoch <= epochs

@@ -18,6 +18,7 @@ import numpy as np
 from tinyar.backend import NonFiniteError, on_gpu, xp
 from tinyar.optim import clip_global_norm
 from tinyar.training.nonfinite import first_non_finite
+from tinyar.training.world import world
 
 FETCH_EVERY = 20 if on_gpu else 1  # looking at the loss makes a GPU wait, so it is done every so many updates
 
@@ -45,11 +46,19 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
         progress.images += len(chosen)
         check_and_show(run, loss, batch if inputs is None else inputs, condition, len(images), bar)
         run.optimizer.step()
-        model.update()
+        update_states(model)
         if run.average:
             run.average.update()
         run.count_update()
         bar.update(len(chosen))
+
+
+def update_states(model):
+    """Move what learns without a gradient. Some of it depends on single images, so all ranks take that of rank 0."""
+    model.update()
+    states = [array for _, layer in model.layers() for array in layer.state.values()]
+    if states:
+        world().copy_first(states)
 
 
 def check_and_show(run, loss, inputs, condition, images_in_epoch, bar):

@@ -12,23 +12,27 @@ micro-batch has as many images as let two maps lie in the cache, the one read an
 fewer, though, than LEAST_IMAGES, unless a thread would be idle: where the maps are small, or the work is a loop of many
 steps, calling NumPy for each image costs more.
 
+Ranks, processes on other machines or GPUs, are further threads: see ranks.py.
+
 A GPU takes the whole batch in one piece. Nothing needs to be fetched ahead of a step there: CuPy copies host arrays by
 way of pinned memory of its own, without waiting, and as the loss is looked at only now and then, the host is many
 updates ahead of the GPU.
 """
 
 import contextlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device
+from tinyar.backend import default_threads, keep_freed_memory, on_gpu, one_blas_thread, to_device, use_device, xp
 from tinyar.layers.attention import CausalAttention
 from tinyar.layers.dropout import noise_told
 from tinyar.layers.halving import HalvingConv2d
 from tinyar.layers.recurrent import Recurrence
 from tinyar.layers.strided import Conv2d
 from tinyar.layers.weights import kernels_made_once
+from tinyar.training.world import world
 
 MOST_THREADS = 1024
 CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
@@ -52,7 +56,7 @@ class Workers:
 
     def __enter__(self):
         keep_freed_memory()
-        self.pool = ThreadPoolExecutor(self.threads)
+        self.pool = ThreadPoolExecutor(self.threads, initializer=use_device)
         self.blas = one_blas_thread()
         self.blas.__enter__()
         return self
@@ -62,7 +66,7 @@ class Workers:
         self.pool.shutdown()
 
     def gradient(self, images, condition=None, inputs=None, noise=None):
-        """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet.
+        """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet, in float64.
 
         images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None
         for none; inputs, if given, are what the network sees in the images' place (scheduled_sampling.py); noise is
@@ -84,7 +88,11 @@ class Workers:
         totals = self.each(work, images, condition, inputs)
         for replica in self.replicas[1:len(totals)]:
             self.model.add_from(replica)
-        return sum(totals)
+        loss = xp.zeros(1, dtype=xp.float64)
+        for total in totals:
+            loss += total
+        world().sum([*self.model.addends(), loss])
+        return loss[0]
 
     def measure(self, images, condition=None):
         """The mean of model.score over the images' sub-pixels, without gradients: a Python float,
@@ -93,16 +101,20 @@ class Workers:
         def work(replica, micro_batches):
             return [replica.score(x, *given) for _, x, given, _ in micro_batches]
 
-        return float(sum(sum(sums) for sums in self.each(work, images, condition))) / images.size
+        mine = float(sum(sum(sums) for sums in self.each(work, images, condition)))
+        return sum(world().of_all(mine)) / images.size
 
     def each(self, work, images, condition, inputs=None):
         """The results of work(replica, its micro-batches), in the order of the threads; of those that have any.
 
+        Micro-batches are dealt out to the ranks, then to the threads of each.
+
         A micro-batch is (place of its first image in the batch, images, [condition] or [], inputs or None), the arrays
         on the device.
         """
-        size = micro_batch_size(self.model, images, self.threads)
-        cuts = range(0, len(images), size)
+        ranks = world()
+        size = micro_batch_size(self.model, images, ranks.size * self.threads)
+        cuts = range(0, len(images), size)[ranks.rank::ranks.size]
 
         def micro_batches(thread):
             for i in cuts[thread::self.threads]:
@@ -111,7 +123,7 @@ class Workers:
                 yield i, part, [] if given is None else [given], seen
 
         threads = min(self.threads, len(cuts))
-        if threads == 1:
+        if threads <= 1:  # 0 where there are more ranks than micro-batches
             return [work(self.model, micro_batches(0))]
         return list(self.pool.map(work, self.replicas[:threads], map(micro_batches, range(threads))))
 
@@ -138,9 +150,11 @@ def micro_batch_size(model, images, threads):
 
 
 def checked_threads(threads):
-    """The number of threads to use: the default of the machine for None. Raises ValueError for less than 1."""
+    """The number of threads to use: for None this rank's share of the machine. Raises ValueError for less than 1."""
     if threads is None:
         threads = default_threads()
+        if not os.environ.get("TINYAR_THREADS"):  # which says how many are for each rank
+            threads = world().share_of(threads)
     if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
         raise ValueError(f"threads: expected a whole number of at least 1 (and at most {MOST_THREADS:,}), "
                          f"got {threads!r}")

@@ -17,6 +17,7 @@ from tinyar.training.header import check_about
 from tinyar.training.history import History
 from tinyar.training.packing import plain_json
 from tinyar.training.progress import Progress
+from tinyar.training.world import world
 
 # Options that are checksums, and of what.
 CHECKSUMS = {"images": "the training images, labels or maps", "validation": "the held-out images, labels or maps"}
@@ -55,18 +56,23 @@ class Run:
         self.started = time.perf_counter()
         if self.folder is None:
             return False
-        self.claim = claim(self.folder)
         path = self.folder / "training.npz"
+        found = world().of_first(lambda: self.look_into(path, resume))
+        if found:
+            self.load(path)
+            self.started -= self.progress.seconds
+        self.write_history()
+        return found
+
+    def look_into(self, path, resume):
+        """Claim the folder; whether there is a run, to be resumed, at `path`."""
+        self.claim = claim(self.folder)
         found = path.exists()
         if found and not resume:
             raise FileExistsError(f"{self.folder} holds a training run already: resume it, or choose another folder")
         if not found and (self.folder / "model.npz").exists():  # a run writes training.npz first
             raise FileExistsError(f"{self.folder} holds weights, model.npz, but no training.npz to go on with: a run "
                                   "here would write over them; move them, or choose another folder")
-        if found:
-            self.load(path)
-            self.started -= self.progress.seconds
-        self.write_history()
         return found
 
     def inputs(self, batch, condition):
@@ -82,7 +88,7 @@ class Run:
 
         Raises CheckpointError, nothing changed, if it is of another model or other options, or damaged.
         """
-        arrays, state = checkpoint.read(path, self.model)
+        arrays, state = self.read(path)
         if "options" not in state:
             raise CheckpointError(f"{path}: holds a model, but no training run to go on with")
         try:
@@ -107,6 +113,14 @@ class Run:
         self.progress, self.history = progress, history
         self.name = state.get("run", self.name)
 
+    def read(self, path):
+        """What checkpoint.read finds in a file, on all ranks; rank 0 reads it."""
+        return world().of_first(lambda: checkpoint.read(path, self.model))
+
+    def write(self, path, state):
+        """Save the model and `state`; rank 0 does it, and what goes wrong there is raised on all ranks."""
+        world().of_first(lambda: checkpoint.save(path, self.model, state))
+
     def refuse_other_options(self, path, then):
         """Raise CheckpointError unless the run at `path` was made with the options of this one."""
         then = {"validation": self.options["validation"], **then}  # an older tinyar didn't note it
@@ -128,7 +142,7 @@ class Run:
     def read_best(self, name):
         """The best weights so far, by name, from model.npz. Raises CheckpointError if that is of another run."""
         path = self.folder / "model.npz"
-        best, state = checkpoint.read(path, self.model)
+        best, state = self.read(path)
         if state.get("run") != name:
             raise CheckpointError(f"{path}: is of another run than training.npz beside it; expected run {name}, "
                                   f"got {state.get('run')!r:.100}")
@@ -152,7 +166,7 @@ class Run:
             state = {"run": self.name, "about": self.about, "options": self.options, "progress": asdict(self.progress),
                      "optimizer": self.optimizer.state(), "average": self.average.state() if self.average else None,
                      "history": {"rows": self.history.rows, "best_epoch": self.history.best_epoch}}
-            checkpoint.save(self.folder / "training.npz", self.model, state)
+            self.write(self.folder / "training.npz", state)
 
     def averaged(self):
         """A context in which the model has the averaged weights, if there are any."""
@@ -173,15 +187,15 @@ class Run:
             if improved:
                 self.best = {name: array.copy() for name, array in self.model.arrays()}
                 if self.folder is not None:
-                    checkpoint.save(self.folder / "model.npz", self.model,
-                                    {"run": self.name, "about": self.about, "rows": self.history.rows})
+                    self.write(self.folder / "model.npz",
+                               {"run": self.name, "about": self.about, "rows": self.history.rows})
         self.progress = Progress(progress.epoch + 1, progress.updates, seconds=progress.seconds, rates=progress.rates)
         self.save()
         self.write_history()
 
     def write_history(self):
         """Write history.csv, and curve.png once an epoch is over. They may fail: no training ends by a picture."""
-        if self.folder is None:
+        if self.folder is None or not world().first:
             return
         try:
             self.history.save(self.folder)

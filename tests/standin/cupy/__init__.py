@@ -11,6 +11,8 @@ xp.exp(host); and every function, method, option and name that isn't listed belo
 lacks. Also as in CuPy, a reduction gives a 0-d array, an index array wraps around when it is out of bounds, and no
 floating-point warning is given.
 
+An array belongs to the device on which it was made, and computing on another one is refused.
+
 Stricter than CuPy, which would compute these on the device: np.sum(a), np.exp(a) and all other functions of NumPy;
 arrays of the host as operands of xp.einsum, as indices of xp.take, or as values of a[index_array] = host; comparisons
 with None; and, in a fused function, arithmetic among numbers alone, which CuPy does in float16.
@@ -25,6 +27,8 @@ import operator
 import types
 
 import numpy as np
+
+from cupy import cuda
 
 UFUNCS = """
     abs absolute add ceil cos divide equal exp exp2 expm1 floor floor_divide greater greater_equal invert isfinite isinf
@@ -67,7 +71,7 @@ class ndarray:
     __hash__ = None
 
     def __init__(self, hidden):
-        self._hidden = hidden
+        self._hidden, self._device = hidden, cuda.current()
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. "
@@ -156,7 +160,12 @@ def _argument(value):
         return type(value)(map(_argument, value))
     if isinstance(value, FusedNumber):
         return value.value
-    return _check(value, ndarray)._hidden if isinstance(value, (ndarray, np.ndarray)) else value
+    if isinstance(value, (ndarray, np.ndarray)):
+        if _check(value, ndarray)._device != cuda.current():
+            raise ValueError(f"Array device must be same as the current device: array device = {value._device} while "
+                             f"current = {cuda.current()}")
+        return value._hidden
+    return value
 
 
 def _result(value):
@@ -295,9 +304,6 @@ for _name, _host_function in {"__bool__": bool, "__float__": float, "__int__": i
                               "item": np.ndarray.item, "tolist": np.ndarray.tolist}.items():
     setattr(ndarray, _name, _fetching(_host_function))
 
-_nothing_to_wait_for = types.SimpleNamespace(synchronize=lambda: None)
-cuda = types.SimpleNamespace(
-    Device=lambda: _nothing_to_wait_for, Stream=types.SimpleNamespace(null=_nothing_to_wait_for))
 lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(
     as_strided=_function(np.lib.stride_tricks.as_strided),
     sliding_window_view=_function(np.lib.stride_tricks.sliding_window_view)))
