@@ -1,6 +1,7 @@
 """What several test files need of pytest."""
 
 import itertools
+import os
 import signal
 import zlib
 
@@ -12,6 +13,14 @@ from tinyar.data import download
 # A shell's background job ignores Ctrl-C, and its children would too; some tests send Ctrl-C to scripts they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests marked `long` run in continuous integration, by `TINYAR_LONG=1 python -m pytest -m long`."""
+    if os.environ.get("TINYAR_LONG") != "1":
+        kept = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = kept
 
 
 # -- the same random numbers every time --------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ COMMAND = campaign_runs.SCRIPTS["PixelCNN"]
 
 # -- samples -----------------------------------------------------------------------------------------------------------
 
+@pytest.mark.long
 def test_every_reader_survives_a_sample_of_spoilt_files():
     sample = subprocess.run([sys.executable, TESTS / "campaign_files.py", "--mutants", "26", "--seed", "36"], text=True,
                             env={**os.environ, "TINYAR_BACKEND": "numpy"},  # CUDA doesn't survive a fork
@@ -56,6 +57,7 @@ class InTheSeventhFile:
         return most
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_in_a_save_is_resumed_and_nothing_is_left_over(tmp_path, finished):
     kills = campaign_runs.kill_and_resume(COMMAND, tmp_path / "run", InTheSeventhFile(), 0)
     assert kills in (["in the writing of file 7"], [])  # a slow watcher may miss it

@@ -191,6 +191,7 @@ def test_train_vqvae_pads_images_that_the_strides_do_not_divide(tmp_path):
     assert state["about"]["image_shape"] == [6, 6, 3]
 
 
+@pytest.mark.long
 def test_train_vqvae_flat_and_categorical(tmp_path):
     out, _ = run("train_vqvae.py", *FLAT, "--flat", "--out", "flat", folder=tmp_path)
     assert "outputs.png" in out and not (tmp_path / "flat" / "prior").exists()

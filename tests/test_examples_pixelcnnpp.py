@@ -83,6 +83,7 @@ def test_tables_of_pixels_are_those_of_the_likelihood(trained, monkeypatch):
         np.testing.assert_allclose(-np.log(true), nats, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.long
 def test_as_the_prior_of_a_vqvae(tmp_path):
     out, _ = run("train_vqvae.py", "--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1",
                  "--prior-epochs", "1", "--samples", "4", "--prior", "pixelcnnpp", "--classes", folder=tmp_path)

@@ -60,6 +60,7 @@ def test_where_pixels_look(trained, tmp_path):
     assert "ends in .png" in refused("attention.py", trained[0], "--out", "x.gif", folder=tmp_path)
 
 
+@pytest.mark.long
 def test_as_the_prior_of_a_vqvae(tmp_path):
     out, _ = run("train_vqvae.py", "--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1",
                  "--prior-epochs", "1", "--samples", "4", "--prior", "pixelsnail", "--classes", folder=tmp_path)

@@ -90,6 +90,7 @@ def test_what_does_not_belong_together_is_refused(trained, tmp_path):
     assert "no prior to draw codes from" in refused("draw.py", "run", folder=tmp_path)
 
 
+@pytest.mark.long
 def test_a_likelihood_bounds_the_bits_of_images(tmp_path):
     out, _ = run("train_vqvae2.py", *SMALL, "--output", "mixture", folder=tmp_path)
     given = float(out.split("test:")[1].split()[0])

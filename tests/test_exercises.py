@@ -155,10 +155,11 @@ def test_the_command_on_an_empty_exercise(tmp_path):
     assert run.stderr == "" and not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_the_command_on_a_solved_exercise(tmp_path, monkeypatch, capsys):
     """It says what to read, trains below 2.2 bits/dim, and draws."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(judge, "Run", lambda picture: finale.Run(picture, seconds=3))
+    monkeypatch.setattr(judge, "Run", lambda picture: finale.Run(picture, seconds=10))
     module = exercise("06")
     judge.main(module.EXERCISE, {**vars(module), **solution("06")})
     printed = capsys.readouterr().out
@@ -178,6 +179,7 @@ def test_what_to_read_is_found(number):
         assert any(f"def {function.__name__}(" in line for line in text[:3]) and len(text) == last - first + 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", FILES)
 def test_every_finale_trains_and_draws(number, tmp_path):
     """A moment of it; tests/campaign_exercises.py trains for the whole ten seconds."""

@@ -60,6 +60,7 @@ def test_two_ranks_are_two_threads_and_rank_0_alone_prints_and_writes(tmp_path):
     assert sorted(os.listdir(tmp_path / "ranks")) == sorted(os.listdir(tmp_path / "threads"))
 
 
+@pytest.mark.long
 @real
 @on_cpu
 def test_all_stages_of_a_vqvae_on_four_ranks(tmp_path):
@@ -101,6 +102,7 @@ def on_standin(folder, **variables):
                PYTHONPATH=str(STANDIN), **variables)
 
 
+@pytest.mark.long
 @real
 @on_cpu
 def test_every_rank_has_a_gpu_and_nccl_adds_up(tmp_path):

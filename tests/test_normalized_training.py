@@ -90,6 +90,7 @@ def test_a_checkpoint_keeps_options_and_start(kind, tmp_path):
     assert loaded.state["prepared"][0] == 1
 
 
+@pytest.mark.long
 @kinds
 @pytest.mark.parametrize("likelihood", ["mixture", "softmax"])
 def test_a_few_images_are_learned_by_heart(kind, likelihood):

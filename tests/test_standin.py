@@ -23,8 +23,7 @@ if on_gpu:
 
 ROOT = pathlib.Path(__file__).parents[1]
 STANDIN = ROOT / "tests" / "standin"
-# Which tests of each, "" for all: what takes long on the CPU says nothing more about device and host here. Those in
-# LONG run in continuous integration alone, by TINYAR_LONG=1.
+# Which tests of each, "" for all: what takes long on the CPU says nothing more about device and host here.
 LONG = {
     "test_training.py": "not overfits and not real", "test_gated.py": "",
     "test_autoregressive.py": "draws_equal and (Row or Diagonal or PixelRNN or maps)",
@@ -46,7 +45,7 @@ FILES_ON_STANDIN = {
     "test_attention.py": "", "test_pixelcnnpp.py": "networks or data or drawing or map",
     "test_pixelsnail.py": "networks or drawing or looks or 0-size0",
     "test_normalized.py": "grey-size3 or prepare", "test_contract.py": "broken or right or wrong or told or named",
-    "test_gradcheck.py": "not gradient and not table", **(LONG if os.environ.get("TINYAR_LONG") == "1" else {})}
+    "test_gradcheck.py": "not gradient and not table"}
 
 
 def load_standin():
@@ -275,8 +274,9 @@ def test_tinyar_takes_the_standin_and_mixing_is_noticed():
     assert run.returncode != 0 and "TypeError: Unsupported type <class 'numpy.ndarray'>" in run.stdout, run.stdout
 
 
-@pytest.mark.parametrize("file", FILES_ON_STANDIN)
-def test_suite_passes_on_the_standin(file):
-    run = run_python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", FILES_ON_STANDIN[file],
-                     str(ROOT / "tests" / file))
+@pytest.mark.parametrize("file, which", [
+    *(pytest.param(*item, id=item[0]) for item in FILES_ON_STANDIN.items()),
+    *(pytest.param(*item, id=f"{item[0]}, more", marks=pytest.mark.long) for item in LONG.items())])
+def test_suite_passes_on_the_standin(file, which):
+    run = run_python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", which, str(ROOT / "tests" / file))
     assert run.returncode == 0, run.stdout
