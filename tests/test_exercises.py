@@ -102,7 +102,7 @@ def test_the_entry_expected_and_got_are_named():
     (lambda y: y[0], "y: expected shape (2, 4, 5, 2), got (4, 5, 2)", ""),
     (lambda y: None, "convolution returns nothing", "It ends with `return y`"),
     (lambda y: "y", "y: expected an array of numbers, got str: y", ""),
-    (lambda y: [[1, 2], [3]], "y: expected an array of numbers, got list", ""),
+    (lambda y: [[1, 2], [3]], "y: expected an array, got a list", ""),
     (lambda y: 1.5 * y, "y[0, 0, 0, 0]: expected", "Every entry is 1.5 times what it should be"),
     (lambda y: np.where(y > 0, np.inf, y), ", got inf", "There are numbers that aren't finite"),
     (lambda y: y.astype(int), "y[0, 0, 0, 0]: expected", ""),

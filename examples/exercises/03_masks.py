@@ -8,13 +8,13 @@ the taps (places of the kernel) on earlier pixels. k is odd, the centre of the k
 
     the first row of a kernel lies ABOVE the pixel, its first column to the LEFT
 
-    1   on all taps in the rows above the centre, to the left and to the right
+    1   on all taps of the rows above the centre, over the whole width
     1   on the taps to the left of the centre, in its own row
     ?   on the centre: 0 in mask A, 1 in mask B
     0   on all others
 
 The first layer has mask A. It reads the image, and may not see the pixel that is to be predicted. All later layers have
-mask B: what they read at the pixel comes from the first layer, so it doesn't know the pixel any more.
+mask B. What they read at a pixel was made by the first layer, from earlier pixels only, so they may read it.
 
 Colour. A pixel has three sub-pixels, drawn in the order R, G, B: G may know the R of its own pixel, B may know R and G.
 So the channels of a layer are dealt out: the first third belongs to R, the second to G, the last to B (6 channels:
@@ -24,7 +24,8 @@ input of colour a and an output of colour o, it has a 1
     in mask A   where a < o           R sees nothing of its own pixel, G sees R, B sees R and G
     in mask B   where a <= o
 
-NumPy: np.arange(6) // 2 is [0 0 1 1 2 2]; a[:, None] < b[None, :] compares each a with each b.
+NumPy: np.arange(6) // 2 is [0 0 1 1 2 2], where 2 is a third of 6. a[:, None] < b[None, :] compares each a with each
+b; .astype(float) makes 0 and 1 of it.
 """
 
 import judge  # first: see there
@@ -81,14 +82,17 @@ def rules(mask, centre_mask):
     for mask_type, channels in (("A", (6, 12)), ("B", (6, 12)), ("A", (3, 9))):
         name, right = f"centre_mask({channels[0]}, {channels[1]}, '{mask_type}')", right_centre(*channels, mask_type)
         ways = [(np.arange(count) % 3) for count in channels]  # the colours, if they were dealt out one by one
-        yield judge.Rule(f"the centre for colours, mask {mask_type}, {channels[0]} to {channels[1]} channels", name,
-                         centre_mask(*channels, mask_type), right, {
+        threes = [np.arange(count) // 3 for count in channels]  # if every three channels were a colour
+        yield judge.Rule(f"the centre for colours, mask {mask_type}, {channels[0]} channels in, {channels[1]} out",
+                         name, centre_mask(*channels, mask_type), right, {
             "The masks are exchanged: a colour sees itself in mask B, not in mask A.":
                 right_centre(*channels, "AB"[mask_type == "A"]),
             "Inputs and outputs are exchanged (or the order of colours): the first axis is the input, R sees least.":
                 right_centre(*channels[::-1], mask_type).T,
             "Colours lie in thirds, R R G G B B, not by turns, R G B R G B.":
                 np.subtract.outer(*ways) < (mask_type == "B"),
+            "A colour has a third of the channels: divide by channels / 3, not by 3.":
+                np.subtract.outer(*threes) < (mask_type == "B"),
             "A colour is a whole third of the channels. This compares the numbers of channels.":
                 np.subtract.outer(*map(np.arange, channels)) < (mask_type == "B"),
             "A colour sees only itself here. It sees the colours before it.":

@@ -19,10 +19,11 @@ The rule is always the same. Ask where a number was used, and add up what comes 
         dx[r, c]         = sum over i, j of  dy[r - i, c - j] w[m + i, m + j]^T
 
 x and dy count as zeros outside the image. x^T dy is the product of a column and a row, a matrix (in, out). Backward
-adds over the batch. Where the loss is a mean, the division is in dy already.
+adds over the batch. If the loss is a mean over the batch, dy has already been divided by its size: don't divide again.
 
-In a loop over taps, dw needs the same part of the padded x as forward did. For dx there are two ways: take the part of
-a padded dy at (-i, -j); or make a padded dx of zeros, add dy w^T to the part at (i, j), and cut off the margin.
+In a loop over taps, dw needs the part of the padded x that begins at (m + i, m + j), as forward did. For dx there are
+two ways. Either take the part of a padded dy that begins at (m - i, m - j). Or make a padded dx of zeros, add dy w^T to
+the part of it that begins at (m + i, m + j), and cut off the margin.
 
 NumPy: np.einsum("nrci,nrco->io", a, dy) multiplies and sums over n, r, c. w.T turns a matrix (in, out).
 """
@@ -87,6 +88,10 @@ def rules(convolution_backward):
             np.broadcast_to(right_dw[1, 1], right_dw.shape)})
     first, centre, last = np.zeros((3, *w.shape))  # kernels of one tap
     first[0, 0], centre[1, 1], last[2, 2] = w[0, 0], w[1, 1], w[2, 2]
+    overwritten = np.zeros((2, 6, 7, 3))  # dx with its margin, if each tap's part were set, not added
+    for i, j in np.ndindex(3, 3):
+        overwritten[:, i:i + 4, j:j + 5] = dy @ w[i, j].T
+    overwritten = overwritten[:, 1:-1, 1:-1]
     yield judge.Rule("dx: each pixel is read by k x k outputs", "dx", dx, right_dx, {
         "The signs of the offsets are turned: x[r, c] is read by the output (r - i, c - j).":
             right(x, w[::-1, ::-1], dy)[0],
@@ -100,6 +105,9 @@ def rules(convolution_backward):
         "This is the mean over the taps. It is the sum.": right_dx / 9,
         "This is divided by the number of images. An image's gradient doesn't depend on how many others there are.":
             right_dx / 2,
+        "The taps overwrite each other: add, +=, not =.": overwritten,
+        "The margin was cut off on one side only: the image begins at (m, m).":
+            right(np.pad(x, MARGIN), w, np.pad(dy, MARGIN))[0][:, :4, :5],
         "The margin wasn't cut off: dx has the shape of x.":
             right(np.pad(x, MARGIN), w, np.pad(dy, MARGIN))[0],
         "The sign is turned.": -right_dx})

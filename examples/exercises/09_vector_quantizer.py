@@ -7,20 +7,19 @@ Each z_i becomes the code nearest to it, and the decoder sees the codes:
 
     k_i = the k with the smallest |z_i - E_k|^2           e_i = E_(k_i)
 
-An argmin has no useful derivative: moving z_i a little doesn't change k_i. So backward pretends that e is z: the
-decoder's gradient by e goes to z as it is, "straight through". A loss of the quantizer's own keeps e and z close. With
-sg ("stop gradient") for what counts as a constant in backward, and means over all N d numbers:
+An argmin has no useful derivative: moving z_i a little doesn't change k_i. So backward acts as if e were z: dy, the
+decoder's gradient by e, is passed to z as it is, "straight through". A loss of the quantizer's own keeps e and z close.
+With sg ("stop gradient") for what counts as a constant in backward, and means over all N d numbers:
 
-    loss = mean of (sg[z] - e)^2  +  beta * mean of (z - sg[e])^2
-           the codes move             the vectors stay near
-           to the vectors             their codes
+    loss = mean of (sg[z] - e)^2                          the codes move to the vectors
+         + beta * mean of (z - sg[e])^2                   the vectors stay near their codes
 
 As numbers both means are the same. Their gradients are not: the first goes to the codes only, the second to z only.
 
     dz_i = dy_i + beta * 2 (z_i - e_i) / (N d)            dy is the gradient by e that the decoder hands over
     dE_k = sum over all i with k_i = k of  2 (e_i - z_i) / (N d)         codes that nobody chose get 0
 
-Nothing of dy goes to the codebook: what comes straight through has left e.
+Nothing of dy goes to the codebook: backward passes all of it to z.
 
 NumPy: z[:, None] - codebook has the shape (N, K, d). argmin(axis=1) finds the place of the smallest. codebook[k] looks
 up all codes. Several i may have the same k: a[k] += b adds only once for each k, np.add.at(a, k, b) adds them all.
@@ -47,7 +46,7 @@ def quantize(z, codebook, beta):
 def quantize_backward(dy, z, codebook, k, beta):
     """The gradients by z, straight through and by the own loss, and by the codebook.
 
-    dy (N, d); the others as above
+    dy (N, d); the others as above; e is codebook[k]
     Returns dz (N, d), dcodebook (K, d).
     """
     raise NotImplementedError

@@ -10,9 +10,9 @@ entry by entry:
     c = f c_prev + i g                                    forget a part, add something new
     h = o tanh(c)                                         show a part
 
-Backward goes the same way in reverse. Two gradients arrive: dh, by this step's h (from the output, and from the next
-step's gates); and dc, by this step's c, from the next step, which used it as its c_prev. But c was used by h as well.
-So the whole gradient by c has two parts. With t = tanh(c), and tanh'(c) = 1 - t^2:
+Backward goes the same way in reverse. Two gradients arrive. dh is the gradient by this step's h, complete. dc is that
+by this step's c, as far as it comes from the next step, which used c as its c_prev. But c was used by h as well. So the
+whole gradient by c has two parts. With t = tanh(c), and tanh'(c) = 1 - t^2:
 
     do = dh t                                             h = o t
     dc <- dc + dh o (1 - t^2)                             the whole gradient by c, which the next lines use
@@ -40,7 +40,8 @@ from tinyar.layers import recurrent
 def cell_backward(gates, c_prev, c, dh, dc):
     """The gradients of one step of an LSTM.
 
-    gates (4, places, hidden): o, f, i, g; c_prev, c, dh, dc (places, hidden); dc is what comes from the next step
+    gates (4, places, hidden): o, f, i, g; c_prev, c, dh, dc (places, hidden); dc is what comes from the next step.
+    A place is a pixel of an image of the batch; each is computed for itself.
     Returns dz (4, places, hidden) in the same order, dc_prev (places, hidden).
     """
     raise NotImplementedError

@@ -38,6 +38,7 @@ class Run:
                     break
         figure = training.evaluate(model, self.digits.test.images, threads=1)
         print(f"after {updates} updates, {epoch} epochs: {figure:.3f} {model.unit} on digits that it never saw")
+        print("(How many updates fit into the time depends on the machine, and the figure a little on that.)")
         return figure
 
     def pixels(self, model=None):
