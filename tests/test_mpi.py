@@ -88,10 +88,11 @@ def test_a_run_is_named_once_and_resumed(tmp_path):
 @real
 @on_cpu
 def test_ranks_share_the_cores_of_their_machine(tmp_path):
-    code = "from tinyar.training.parallel import checked_threads as of; print('threads', of(None), end=';', flush=True)"
+    code = ("from tinyar.training.parallel import checked_threads; from tinyar.training.world import world; "
+            "every = world().of_all(checked_threads(None)); world().first and print('threads', every)")
     for setting, expected in (("", max(1, default_threads() // 2)), ("3", 3)):
         _, printed, _ = run(2, "-c", code, folder=tmp_path, TINYAR_THREADS=setting)
-        assert printed.count(f"threads {expected};") == 2, printed
+        assert f"threads [{expected}, {expected}]" in printed
 
 
 # -- GPUs --------------------------------------------------------------------------------------------------------------
