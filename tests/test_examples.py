@@ -167,6 +167,7 @@ def trained_vqvae(tmp_path_factory):
     return folder, run("train_vqvae.py", *VQVAE, "--prior", "gated", "--classes", folder=folder)
 
 
+@pytest.mark.long
 def test_train_vqvae_with_a_gated_prior_that_is_told_the_classes(trained_vqvae):
     folder, (out, err) = trained_vqvae
     assert "prior: GatedPixelCNN on 4x4 codes" in out and "nats per code on test images, given the class" in out

@@ -50,6 +50,7 @@ def test_drawing_completing_and_single_pixels(trained, tmp_path):
         assert matplotlib.image.imread(tmp_path / name).std() > 0.01
 
 
+@pytest.mark.long
 def test_where_pixels_look(trained, tmp_path):
     out, _ = run("attention.py", trained[0], "--pixels", "3", folder=tmp_path)
     assert "wrote: " in out and matplotlib.image.imread(trained[0] / "attention.png").std() > 0.01

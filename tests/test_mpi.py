@@ -148,8 +148,10 @@ def test_a_signal_to_mpiexec_saves_and_ends_all(number, tmp_path):
 @pytest.mark.parametrize("what, line", [
     ("raise", "rank 1 of 2: failing_rank.py: something is wrong here"),
     ("exit", "rank 1 of 2: enough"),
-    ("options", "rank 1 of 2 is about to do something else than rank 0: batch_size is 10, on rank 0 20"),
-    ("images", "rank 1 of 2 is about to do something else than rank 0: images is"),
+    pytest.param("options", "rank 1 of 2 is about to do something else than rank 0: batch_size is 10, on rank 0 20",
+                 marks=pytest.mark.long),
+    pytest.param("images", "rank 1 of 2 is about to do something else than rank 0: images is",
+                 marks=pytest.mark.long),
     ("seed", "rank 1 of 2 is about to do something else than rank 0: seed is 1, on rank 0 0"),
     ("nan", "the loss isn't finite any more"),
     ("folder", "can't write to the folder"),

@@ -25,26 +25,25 @@ ROOT = pathlib.Path(__file__).parents[1]
 STANDIN = ROOT / "tests" / "standin"
 # Which tests of each, "" for all: what takes long on the CPU says nothing more about device and host here.
 LONG = {
-    "test_training.py": "not overfits and not real", "test_gated.py": "",
+    "test_training.py": "not overfits and not real", "test_gated.py": "", "test_sampling.py": "", "test_mixture.py": "",
     "test_autoregressive.py": "draws_equal and (Row or Diagonal or PixelRNN or maps)",
     "test_normalized.py": "grey-size3 or float32 or none-mixture or prepare or softmax",
     "test_scheduled_sampling.py": "not all_models", "test_recurrent.py": "step or gradient",
     "test_conditions.py": "hidden or threads or resuming or pieces or anew",
+    "test_vqvae.py": "threads or resumed or decoding or perplexity or moves or variance or bound",
+    "test_model.py": "autoencoder or ones_own or class", "test_attention.py": "",
+    "test_pixelcnnpp.py": "networks or data or drawing or map",
+    "test_pixelsnail.py": "networks or drawing or looks or 0-size0",
     "test_contract.py": "broken or right or wrong or told or named or keeps and not PixelCNN and not LSTM "
                         "and not SNAIL and not VQVAE2"}
 FILES_ON_STANDIN = {
-    "test_layers.py": "", "test_pixelcnn.py": "", "test_losses.py": "",
-    "test_optim.py": "", "test_sampling.py": "", "test_gated.py": "block or vertical",
-    "test_training.py": "averaged or every_epoch or finite or unbroken", "test_conditions.py": "hidden",
-    "test_scheduled_sampling.py": "sequential", "test_strided.py": "", "test_quantizer.py": "",
-    "test_vqvae.py": "threads or resumed or decoding or perplexity or moves or variance or bound",
-    "test_recurrent.py": "gradient", "test_autoregressive.py": "draws_equal and (Diagonal or maps)",
-    "test_vqvae2.py": "reference or sum or images or checkpoint", "test_codes.py": "reference or vectors or generate",
-    "test_model.py": "autoencoder or ones_own or class", "test_mutants.py": "", "test_mixture.py": "",
-    "test_dropout.py": "", "test_weights.py": "", "test_image_costs.py": "",
-    "test_attention.py": "", "test_pixelcnnpp.py": "networks or data or drawing or map",
-    "test_pixelsnail.py": "networks or drawing or looks or 0-size0",
-    "test_normalized.py": "grey-size3 or prepare", "test_contract.py": "broken or right or wrong or told or named",
+    "test_layers.py": "", "test_pixelcnn.py": "", "test_losses.py": "", "test_optim.py": "",
+    "test_gated.py": "block or vertical", "test_training.py": "averaged or every_epoch or finite or unbroken",
+    "test_conditions.py": "hidden", "test_scheduled_sampling.py": "sequential", "test_strided.py": "",
+    "test_quantizer.py": "", "test_vqvae2.py": "reference or sum or images or checkpoint",
+    "test_codes.py": "reference or vectors or generate", "test_mutants.py": "", "test_dropout.py": "",
+    "test_weights.py": "", "test_normalized.py": "grey-size3 or prepare", "test_image_costs.py": "",
+    "test_contract.py": "broken or right or wrong or told or named",
     "test_gradcheck.py": "not gradient and not table"}
 
 
