@@ -43,14 +43,14 @@ LABELS = "", " ", "abc", "10", "-2", "nan", "1e3", "0x1", "1.5", LONG
 # What a script is started with, so that only the option in question is wrong.
 DIGITS = ["--data", "digits"]
 BASE = {"draw.py": ["gated"], "pixel_levels.py": ["gated"], "attention.py": ["snail"], "receptive_field.py": [],
-        "evaluate.py": ["gated"],
-        **{f"benchmarks/{name}.py": [] for name in ("layers", "sampling", "training_step")}}
+        "evaluate.py": ["gated"], "recognize.py": ["gated"],
+        **{f"benchmarks/{name}.py": [] for name in ("layers", "ranks", "sampling", "training_step")}}
 NEEDED = {("draw.py", "known_rows"): ["--complete"], ("draw.py", "images"): ["--complete"],
           ("draw.py", "completions"): ["--complete"], ("draw.py", "data_dir"): ["--complete"],
           **{("evaluate.py", option): DIGITS for option in ("size", "grey", "levels", "binarize", "own")},
           "hide_labels": ["--classes"]}
 VALUES = {"out": FOLDERS, ("draw.py", "out"): PICTURES, ("pixel_levels.py", "out"): PICTURES,
-          ("attention.py", "out"): PICTURES, "run": CHECKPOINTS,
+          ("attention.py", "out"): PICTURES, "picture": PICTURES, "run": CHECKPOINTS,
           "checkpoint": CHECKPOINTS, "runs": CHECKPOINTS, "prior": CHECKPOINTS, "second": CHECKPOINTS,
           "data_dir": MISSING_DATA, "label": LABELS, ("train_vqvae.py", "prior"): NAMES,
           ("benchmarks/layers.py", "only"): TITLES}

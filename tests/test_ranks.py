@@ -16,6 +16,7 @@ from tinyar.backend import NonFiniteError, to_host, xp
 from tinyar.models import VQVAE, GatedPixelCNN, PixelCNN, PixelCNNpp
 from tinyar.optim import Adam
 from tinyar.training import checkpoint
+from tinyar.training.history import History
 from tinyar.training.parallel import Workers
 from tinyar.training.world import world
 
@@ -172,6 +173,17 @@ def test_rank_0_alone_shows_progress(capsys):
     on_ranks(3, lambda rank: fit("PixelCNN", progress=True))
     printed = capsys.readouterr()
     assert (printed.out + printed.err).count("epoch 2: train") == 1
+
+
+def test_rank_0_alone_writes(tmp_path, monkeypatch):
+    writers = []
+    for owner, name in ((checkpoint, "save"), (History, "save")):
+        def recorded(*args, save=getattr(owner, name)):
+            writers.append(world().rank)
+            return save(*args)
+        monkeypatch.setattr(owner, name, recorded)
+    on_ranks(3, lambda rank: fit("PixelCNN", tmp_path))
+    assert len(writers) > 5 and set(writers) == {0}
 
 
 def test_codes_are_extracted_once(tmp_path, monkeypatch):

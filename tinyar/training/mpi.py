@@ -107,7 +107,7 @@ def on_host(flat):
 def refuse_another_mpi(environment, rank, size, version):
     """Raise BackendError unless mpi4py counts the ranks as the launcher does: each sees itself alone otherwise."""
     for of_rank, of_size in LAUNCHERS.items():
-        said = int(environment.get(of_rank, rank)), int(environment.get(of_size or "", size))
+        said = int(environment.get(of_rank, rank)), int(environment.get(of_size, size)) if of_size else size
         if said != (rank, size):
             raise BackendError(f"the launcher has started rank {said[0]} of {said[1]}, but mpi4py sees rank {rank} of "
                                f"{size}: it uses another MPI ({version}) than the launcher; start it by the mpiexec of "
