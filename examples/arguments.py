@@ -260,14 +260,6 @@ def run_name(args, name):
     return f"{name.format(**vars(args))}-{args.data or ''}"
 
 
-def beside(run, name):
-    """A new file in the folder of a run, or of its checkpoint: of this name, with a number where there is one."""
-    folder = pathlib.Path(run) if pathlib.Path(run).is_dir() else pathlib.Path(run).parent
-    name = pathlib.PurePath(name)
-    names = [name.name, *(f"{name.stem}-{number}{name.suffix}" for number in range(2, 1000))]
-    return next((folder / free for free in names if not (folder / free).exists()), folder / names[-1])
-
-
 def folder_for(args, name, file="training.npz"):
     """Where to write: --out, or a new folder in runs/. It is made, and belongs to this process from now on.
 

@@ -15,8 +15,9 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, beside, load_again, path
+from arguments import ArgumentParser, load_again, path
 from pixel_levels import least_certain, load_runs, parse_with_picture, tables_of
+from weights import beside
 
 from tinyar import backend, models
 from tinyar.pictures.attention import save_attention

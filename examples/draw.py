@@ -1,5 +1,6 @@
 """Lesson: draw from a trained model, complete images, choose the class, lean to the likelier: all with one sampler.
 
+    python examples/draw.py pretrained/mnist-classes --label 3               threes, by weights that come with tinyar
     python examples/draw.py runs/pixelcnn-digits                             64 images, from a run's folder
     python examples/draw.py runs/pixelcnn-digits/model.npz --temperature 0.8 --out calm.png     likelier, less varied
     python examples/draw.py runs/gated-digits --label 3 8 --out film.gif     a row of 3s, one of 8s
@@ -28,9 +29,11 @@ import functools
 import pathlib
 
 import numpy as np
-from arguments import (MOST_DRAWN, ArgumentParser, beside, checked_about, load_again, natural, path, print_classes,
-                       temperature, up_to, whole)
+from arguments import (MOST_DRAWN, ArgumentParser, checked_about, load_again, natural, path, print_classes, temperature,
+                       up_to, whole)
 from drawing import A_ROW, names_of
+from statements import checked_statement, print_statement
+from weights import beside, stages, weights_file
 
 from tinyar import backend, codes, models, sampling
 from tinyar.data.atomic import atomic_write
@@ -44,7 +47,7 @@ TWO_LEVELS = "the autoencoder of a VQ-VAE-2"
 
 def parse_arguments():
     parser = ArgumentParser(__doc__)
-    parser.add_argument("checkpoint", type=path, help="a model.npz or training.npz, or the folder of a run")
+    parser.add_argument("checkpoint", type=path, help="a model.npz or training.npz, the folder of a run, or pretrained/NAME")
     parser.add_argument("prior", type=path, nargs="?",
                         help="if the first is the checkpoint of a VQ-VAE: that of its prior")
     parser.add_argument("--n", type=up_to(MOST_DRAWN),
@@ -88,6 +91,8 @@ def main():
     (model, about), *prior = load(args)  # of a VQ-VAE: model is the autoencoder, and the prior draws
     print(f"model: {', '.join(type(part).__name__ for part, _ in ((model, about), *prior))}, "
           f"computed by {backend.name}")
+    for _, said in ((model, about), *prior):
+        print_statement(said["trained"])
     print_classes(about["class_names"])
     plan = completions(args, model, about) if args.complete else drawings(args, model, about, *prior[:1])
     draw, paint = functools.partial(sampling.sample, model), lambda drawn: drawn
@@ -130,16 +135,10 @@ def load(args):
 
     Raises ValueError for what can't draw.
     """
-    paths = [pathlib.Path(given) for given in (args.checkpoint, args.prior) if given]
-    if len(paths) == 1 and (paths[0] / "autoencoder").is_dir():
-        stages = ("autoencoder", "top", "bottom") if (paths[0] / "top").is_dir() else ("autoencoder", "prior")
-        paths = [paths[0] / stage for stage in stages]
-        if not paths[-1].is_dir():
-            raise ValueError(f"{args.checkpoint} holds the autoencoder of a VQ-VAE but no prior to draw codes from; "
-                             "expected a run of train_vqvae.py or train_vqvae2.py that came to its end, without --flat")
-    paths = [weights_file(given) for given in paths]
-    loaded = [(model, {**checked_about(file, state), "file": str(file)})
-              for file in paths for model, state in [checkpoint.load(file)]]
+    given = [args.checkpoint, args.prior] if args.prior else stages(args.checkpoint) or [args.checkpoint]
+    paths = [weights_file(path) for path in given]
+    loaded = [(model, {**about, "file": str(file), "trained": checked_statement(file, about)})
+              for file in paths for model, state in [checkpoint.load(file)] for about in [checked_about(file, state)]]
     kinds = [kind_of(model) for model, _ in loaded]
     if kinds == [TWO_LEVELS]:
         raise ValueError(f"{paths[0]}: a VQ-VAE-2 draws by two priors; expected the folder of a run of train_vqvae2.py")
@@ -156,21 +155,6 @@ def load(args):
         raise ValueError(f"{paths[-1]} needs a map for every image, which draw.py can't make; "
                          "super_resolution.py --resume --out FOLDER draws again")
     return loaded
-
-
-def weights_file(given):
-    """The file of weights that is meant: a checkpoint itself, or model.npz in the folder of a run.
-
-    Raises FileNotFoundError if it isn't there.
-    """
-    file = given / "model.npz" if given.is_dir() else given
-    if file.exists():
-        return file
-    if file.name == "model.npz" and file.with_name("training.npz").exists():
-        raise FileNotFoundError(f"no file {file}: no epoch of this run has ended yet; training.npz there has its "
-                                "latest weights")
-    raise FileNotFoundError(f"no file {file}: expected a checkpoint, model.npz or training.npz, "
-                            "or the folder of a run")
 
 
 def kind_of(model):

@@ -26,10 +26,12 @@ import arguments
 import numpy as np
 import score_pictures
 import scores
-from arguments import MOST_NAMES, ArgumentParser, beside, path, up_to, whole
+from arguments import MOST_NAMES, ArgumentParser, path, up_to, whole
 from drawing import names_of
 from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, spread_evenly, strange_images
 from subjects import check_comparable, load_subject, titles
+from statements import print_statement
+from weights import beside
 
 from tinyar import backend
 from tinyar.training import parallel
@@ -41,7 +43,7 @@ MOST_STRANGE = 1000  # images of noise
 def parse_arguments():
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
-    add("run", type=path, help="a model.npz or training.npz, or the folder of a run")
+    add("run", type=path, help="a model.npz or training.npz, the folder of a run, or pretrained/NAME")
     add("second", type=path, nargs="?", metavar="run2", help="another one, to compare with the first")
     arguments.add_data_arguments(parser)
     add("--split", choices=("test", "validation", "train"), default="test", help="which images of the data (test)")
@@ -147,6 +149,7 @@ def measure(args, subject, dataset, images, labels):
         told.append("the class" if tells else "no class" + reason * (not args.no_class))
     print(f"model: {subject.name}, {type(model).__name__}, {model.count_parameters():,} parameters, computed by "
           f"{backend.name}" + f"; told {' and '.join(told)}" * bool(told) + f"\nmean:  {found}")
+    print_statement(subject.trained)
     if subject.priors:
         print("       of its reconstructions; what the codes cost by the prior is told by evaluate.py "
               + " and ".join(map(str, subject.priors)))

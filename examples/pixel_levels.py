@@ -16,7 +16,8 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, beside, checked_about, load_again, path, up_to
+from arguments import ArgumentParser, checked_about, load_again, path, up_to
+from weights import beside, name_of, weights_file
 
 from tinyar import backend
 from tinyar.models.autoregressive import AutoregressiveModel
@@ -46,10 +47,7 @@ def load_runs(names):
     """(title, model, about) of each run. Raises ValueError for models of other images than the first one's."""
     runs = []
     for name in names:
-        file = pathlib.Path(name)
-        file = file / "model.npz" if file.is_dir() else file
-        if not file.exists():
-            raise FileNotFoundError(f"no file {file}: expected a checkpoint, or the folder of a run of pixels")
+        file = weights_file(name)
         model, state = checkpoint.load(file)
         if not isinstance(model, AutoregressiveModel) or model.one_hot or model.map_channels:
             raise ValueError(f"{file}: expected a model that draws pixels, without maps, got {type(model).__name__}"
@@ -58,7 +56,7 @@ def load_runs(names):
         if runs and (model.levels, model.image_channels) != (runs[0][1].levels, runs[0][1].image_channels):
             raise ValueError(f"{file}: expected {runs[0][1].levels} levels and {runs[0][1].image_channels} channels, "
                              f"as in {names[0]}, got {model.levels} and {model.image_channels}")
-        runs.append((f"{type(model.likelihood).__name__} of {file.parent.name}", model, about))
+        runs.append((f"{type(model.likelihood).__name__} of {name_of(file)}", model, about))
     return runs
 
 

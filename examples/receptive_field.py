@@ -29,6 +29,7 @@ import pathlib
 
 import numpy as np
 from arguments import ArgumentParser, path, up_to
+from weights import weights_file
 
 from tinyar import backend, layers, models
 from tinyar.pictures import receptive_fields
@@ -39,7 +40,7 @@ def parse_arguments():
     parser = ArgumentParser(__doc__)
     others = parser.add_mutually_exclusive_group()
     others.add_argument("--checkpoint", type=path,
-                        help="model.npz of a training run to look at, instead of new networks")
+                        help="weights to look at, instead of new networks: a model.npz, a run, or pretrained/NAME")
     others.add_argument("--family", action="store_true",
                         help="a new network of each kind, with the first kernel size: family.png")
     parser.add_argument("--kernel-size", type=up_to(15, least=3), nargs="+", default=[3, 7], metavar="K",
@@ -77,7 +78,7 @@ def main():
 
 def load_network(args):
     """{title: the trained model}"""
-    model, _ = checkpoint.load(args.checkpoint)
+    model, _ = checkpoint.load(weights_file(args.checkpoint))
     if not hasattr(model, "color_passes") or model.one_hot:
         raise ValueError(f"{args.checkpoint}: expected a model that draws images pixel by pixel, "
                          f"got a {type(model).__name__}{' of codes' if hasattr(model, 'one_hot') else ''}")

@@ -12,8 +12,10 @@ import pathlib
 import numpy as np
 import splits
 from arguments import checked_about
-from draw import AUTOENCODER, PIXELS, TWO_LEVELS, kind_of, weights_file
+from draw import AUTOENCODER, PIXELS, TWO_LEVELS, kind_of
 from scores import Scores
+from statements import checked_statement
+from weights import found, name_of, weights_file
 
 from tinyar import codes, data, training
 from tinyar.training import checkpoint
@@ -28,6 +30,7 @@ class Subject:
     """A model to evaluate.
 
     about           says of which data and shape its images were; of a prior, what its autoencoder says
+    trained         what the weights say of themselves (statements.py), if they say anything
     autoencoder     of a prior: makes codes of images; level: "top" or "bottom" where there are two
     """
 
@@ -35,6 +38,7 @@ class Subject:
     file: pathlib.Path
     model: object
     about: dict
+    trained: dict = None
     autoencoder: object = None
     level: str = None
 
@@ -102,25 +106,17 @@ class Subject:
 
 def load_subject(given):
     """The Subject in a checkpoint, or in the folder of a run; of a VQ-VAE's folder that is the autoencoder."""
-    given = pathlib.Path(given)
-    file = weights_file(given / "autoencoder" if (given / "autoencoder").is_dir() else given)
+    run = found(given)
+    file = weights_file(run / "autoencoder" if (run / "autoencoder").is_dir() else given)
     model, state = checkpoint.load(file)
     about = checked_about(file, state)
-    subject = Subject(name_of(file), file, model, about)
+    subject = Subject(name_of(file), file, model, about, checked_statement(file, about))
     if kind_of(model) not in (PIXELS, *AUTOENCODERS):
         take_autoencoder(subject)
     elif getattr(model, "map_channels", 0) and about["options"].get("factor") not in range(2, LARGEST_FACTOR):
         raise ValueError(f"{file} needs a map for every image, and doesn't say how to make it; expected a run of "
                          "super_resolution.py")
     return subject
-
-
-def name_of(file):
-    """What a checkpoint is called in tables and pictures: its run's folder, or the name of another file."""
-    folder = file.resolve().parent
-    if file.name not in ("model.npz", "training.npz"):
-        return file.stem
-    return f"{folder.parent.name}/{folder.name}" if folder.name in ("autoencoder", *STAGES) else folder.name
 
 
 def take_autoencoder(prior):

@@ -186,7 +186,7 @@ def test_numpy_does_not_warn_before_training_says_what_is_wrong():
      "--components would do nothing: it goes with --likelihood mixture"),
     (["compare_models.py", "--data", "digits", "--parameters", "1000000000"], "--parameters: expected"),
     (["super_resolution.py", "--data", "digits", "--samples", "4096", "--draws", "4096"], "at most 4,096, got 16,777"),
-    (["receptive_field.py", "--checkpoint", "nowhere.npz"], "nowhere.npz: No such file or directory"),
+    (["receptive_field.py", "--checkpoint", "nowhere.npz"], "no file nowhere.npz: expected a checkpoint"),
     (["benchmarks/layers.py", "--only", "Quadratic"], "no layer has 'Quadratic' in its title"),
     (["benchmarks/training_step.py", "--model", "row", "--blocks", "3"], "--blocks with pixelcnn"),
     (["benchmarks/sampling.py", "--levels", "1"], "--levels: expected"),
@@ -196,7 +196,7 @@ def test_refused_in_one_line(tmp_path, arguments, message):
 
 
 def test_a_picture_gets_a_name_of_its_own(tmp_path):
-    beside = importlib.import_module("arguments").beside
+    beside = importlib.import_module("weights").beside
     (tmp_path / "model.npz").touch()
     for name in ("drawn.png", "drawn-2.png", "drawn-3.png"):
         for run in (tmp_path, tmp_path / "model.npz"):
