@@ -7,8 +7,11 @@ import pathlib
 import re
 import sys
 
+from weights import weights_file
+
 from tinyar import backend, data
 from tinyar.data.readers import READERS
+from tinyar.optim import copy_arrays
 from tinyar.training import checkpoint, parallel
 from tinyar.training.folders import claim, holds_files, latest_run_folder, new_run_folder
 from tinyar.training.world import world
@@ -166,6 +169,9 @@ def add_pixel_arguments(parser, colors=True):
                         help="with --classes: share of images whose class isn't told (0)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
     parser.add_argument("--gif", action="store_true", help="film the drawing")
+    parser.add_argument("--start", type=path, metavar="WEIGHTS",
+                        help="begin with the weights of another training of the same network: a model.npz, a run, or "
+                             "pretrained/NAME")
 
 
 def add_training_arguments(parser, name, epochs=None, batch_size=None, lr=None):
@@ -380,6 +386,18 @@ def classes_told(args, dataset):
     if args.classes and not dataset.classes:
         raise ValueError(f"--classes: {dataset.name} has no labels")
     return dataset.classes if args.classes else 0
+
+
+def start_from(args, model):
+    """Give a model the weights of --start, if that is given; a run that is resumed has its own.
+
+    Raises CheckpointError for those of another network.
+    """
+    if args.start and not args.resume:
+        file = weights_file(args.start)
+        arrays, _ = world().of_first(lambda: checkpoint.read(file, model))
+        copy_arrays(arrays, dict(model.arrays()))
+        print(f"start: the weights in {file}")
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def main():
         raise FileExistsError(f"{target} is there already: expected a new file or folder")
     if not parts and target.suffix != ".npz":
         raise ValueError(f"{target}: expected a name that ends in .npz")
+    draw.check_writable(target if target.suffix == ".npz" else target.with_name(f"{target.name}.npz"))  # before the work
     common = dict(command=args.command, minutes=args.minutes, machine=args.machine, date=args.date)
     subjects = [load_subject(part) for part in parts or [args.run]]
     trained = [{**common, "figures": figures(args, subject), "drawn": []} for subject in subjects]

@@ -44,6 +44,7 @@ def main():
                   classes=arguments.classes_told(args, dataset), seed=args.seed)
     model = models.GatedPixelCNN.published("tutorial", **common, dilations=args.dilations)
     arguments.print_start(dataset, model)
+    arguments.start_from(args, model)
 
     folder = arguments.folder_for(args, NAME)
     updates = args.epochs * -(-len(dataset.train) // args.batch_size)

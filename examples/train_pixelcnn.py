@@ -48,6 +48,7 @@ def main():
     model = models.PixelCNN(**common, blocks=args.blocks,
                             layer_norm=not args.no_layer_norm, residual=not args.no_residual)
     arguments.print_start(dataset, model)
+    arguments.start_from(args, model)
 
     folder = arguments.folder_for(args, NAME)
     updates = args.epochs * -(-len(dataset.train) // args.batch_size)

@@ -48,6 +48,7 @@ def main():
     model = models.PixelCNNpp(**common, units=args.units, likelihood=args.likelihood, components=args.components,
                               dropout=args.dropout)
     arguments.print_start(dataset, model)
+    arguments.start_from(args, model)
 
     folder = arguments.folder_for(args, NAME)
     updates = args.epochs * -(-len(dataset.train) // args.batch_size)

@@ -73,6 +73,7 @@ def main():
         common.update(head=(2 * args.hidden, 2 * args.hidden), ordered_colors=not args.independent_colors)
     model = MODELS[args.model](**common)
     arguments.print_start(dataset, model)
+    arguments.start_from(args, model)
 
     folder = arguments.folder_for(args, NAME)
     updates = args.epochs * -(-len(dataset.train) // args.batch_size)

@@ -49,6 +49,7 @@ def main():
     model = models.PixelSNAIL(**common, blocks=args.blocks, units=args.units, heads=args.heads,
                               likelihood=args.likelihood, components=args.components, dropout=args.dropout)
     arguments.print_start(dataset, model)
+    arguments.start_from(args, model)
 
     folder = arguments.folder_for(args, NAME)
     updates = args.epochs * -(-len(dataset.train) // args.batch_size)

@@ -36,6 +36,8 @@ CHECKPOINTS = ("", "/dev/null", "/dev/zero", "~nobody-here", "x" * 300, "missing
                "half.npz")
 PICTURES = ("", "x", "x.jpg", "/dev/null/x.png", "~nobody-here/x.png", "x" * 300 + ".png", "file/x.png", ".png", "x.",
             "/")
+TARGETS = ("", "x", "x.jpg", "/dev/null/x.npz", "~nobody-here/x.npz", "x" * 300 + ".npz", "file/x.npz", "file", "gated",
+           "/proc/x.npz")
 MISSING_DATA = "", "missing", "file", "/dev/null", "~nobody-here", "x" * 300, "x/" * 2500, "empty/x", "pipe", "/proc/x"
 TITLES = "abc", "-1", "nan", "linear", "Linear64", "7x9", "ReLU 65", "->->", "*", "x" * 5000
 LABELS = "", " ", "abc", "10", "-2", "nan", "1e3", "0x1", "1.5", LONG
@@ -44,6 +46,7 @@ LABELS = "", " ", "abc", "10", "-2", "nan", "1e3", "0x1", "1.5", LONG
 DIGITS = ["--data", "digits"]
 BASE = {"draw.py": ["gated"], "pixel_levels.py": ["gated"], "attention.py": ["snail"], "receptive_field.py": [],
         "evaluate.py": ["gated"], "recognize.py": ["gated"],
+        "ship.py": ["gated", "given.npz", "--minutes", "1", "--machine", "one", "--command", "python"],
         **{f"benchmarks/{name}.py": [] for name in ("layers", "ranks", "sampling", "training_step")}}
 NEEDED = {("draw.py", "known_rows"): ["--complete"], ("draw.py", "images"): ["--complete"],
           ("draw.py", "completions"): ["--complete"], ("draw.py", "data_dir"): ["--complete"],
@@ -51,8 +54,8 @@ NEEDED = {("draw.py", "known_rows"): ["--complete"], ("draw.py", "images"): ["--
           "hide_labels": ["--classes"]}
 VALUES = {"out": FOLDERS, ("draw.py", "out"): PICTURES, ("pixel_levels.py", "out"): PICTURES,
           ("attention.py", "out"): PICTURES, "picture": PICTURES, "run": CHECKPOINTS,
-          "checkpoint": CHECKPOINTS, "runs": CHECKPOINTS, "prior": CHECKPOINTS, "second": CHECKPOINTS,
-          "data_dir": MISSING_DATA, "label": LABELS, ("train_vqvae.py", "prior"): NAMES,
+          "checkpoint": CHECKPOINTS, "start": CHECKPOINTS, "runs": CHECKPOINTS, "prior": CHECKPOINTS, "second": CHECKPOINTS,
+          "target": TARGETS, "command": ("", " "), "machine": ("", " "), "data_dir": MISSING_DATA, "label": LABELS, ("train_vqvae.py", "prior"): NAMES,
           ("benchmarks/layers.py", "only"): TITLES}
 SPY = """
 import argparse, json, runpy, sys
@@ -124,7 +127,8 @@ def commands(script, dest, names, nargs, kind, choices):
     for value in bad_values(script, dest, nargs, kind, choices):
         needed = NEEDED.get((script, dest)) or NEEDED.get(dest) or []
         if not names:
-            yield [value] if dest in ("checkpoint", "run") else [*base, value]
+            at = {"checkpoint": 0, "run": 0, "target": 1}.get(dest, len(base))
+            yield [*base[:at], value, *base[at + 1:]]
         elif nargs == 0:
             yield [*base, f"{names[-1]}={value}"]
         elif nargs in (None, "?"):

@@ -104,6 +104,25 @@ def test_options_at_their_defaults_count_when_a_run_is_resumed(trained):
     assert "--channels was 8 in the run in runs/pixelcnn-digits, now 64" in err
 
 
+def test_a_run_begins_with_the_weights_of_another(trained, tmp_path):
+    """With a learning rate that changes nothing it keeps their figure; resumed, it has its own."""
+    folder, out = trained
+    start = folder / "runs" / "pixelcnn-digits"
+    begun, _ = run("train_pixelcnn.py", "--data", "digits", *SMALL, "--lr", "1e-12", "--start", start, "--out", "begun",
+                   folder=tmp_path)
+    assert f"start: the weights in {start / 'model.npz'}" in begun
+    figures = [re.search(r"test:  (\d\.\d{4}) bits/dim", text)[1] for text in (out, begun)]
+    assert figures[0] == figures[1] and abs(float(figures[0]) - 4.0875) > 0.3  # which untrained weights have
+    resumed, _ = run("train_pixelcnn.py", "--resume", "--out", "begun", "--samples", "4", folder=tmp_path)
+    assert "start: " not in resumed and f"test:  {figures[0]}" in resumed
+
+
+@pytest.mark.parametrize("start, message", [("nowhere", "no file nowhere: expected a checkpoint"),
+                                            ("pretrained/digits", "is of another model: expected channels=8")])
+def test_weights_that_do_not_fit_start_nothing(start, message, tmp_path):
+    assert message in refused("train_pixelcnn.py", "--data", "digits", *SMALL, "--start", start, folder=tmp_path)
+
+
 def test_colour_masks_and_as_many_samples_as_asked_for(tmp_path, monkeypatch, capsys):
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)):
         plotting.save_image(tmp_path / "images" / f"{i}.png", pixels, scale=1)
