@@ -48,6 +48,7 @@ def parse_arguments():
     add("--flat", action="store_true", help="one code an image, instead of a grid; no prior")
     add("--prior", default="pixelcnn", choices=["pixelcnn", "gated", "pixelcnnpp", "pixelsnail"],
         help="network that learns the codes (pixelcnn)")
+    add("--prior-channels", type=up_to(MOST_CHANNELS, least=2), help="features a code in the prior (64; pixelcnnpp 32)")
     add("--classes", action="store_true", help="tell the prior the class of each image")
     add("--prior-epochs", type=whole, default=8, help="how often the prior sees every training image (8)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
@@ -104,7 +105,8 @@ def fit(args, model, dataset, epochs, folder, about, average):
 def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
     """Stage two: train a prior on the grids of codes, measure it, and draw from it; the names of the pictures."""
     grid = grids.image_shape[:2]
-    common = dict(one_hot=True, classes=classes, seed=args.seed)
+    width = {"channels": args.prior_channels} if args.prior_channels else {}
+    common = dict(one_hot=True, classes=classes, seed=args.seed, **width)
     if args.prior == "gated":
         prior = models.GatedPixelCNN(args.codes, first="plain", first_kernel=3, dilations=(1, 2, 1, 2, 1), **common)
     elif args.prior == "pixelcnnpp":
@@ -112,8 +114,8 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
     elif args.prior == "pixelsnail":
         prior = models.PixelSNAIL(args.codes, likelihood="softmax", blocks=2, **common)
     else:  # deep enough to reach from end to end of 8x8, but for its blind spot
-        prior = models.PixelCNN(args.codes, channels=64, blocks=5, kernel_size=3,
-                                first_kernel=max(3, min(7, 2 * max(grid) - 1)), **common)
+        prior = models.PixelCNN(args.codes, blocks=5, kernel_size=3, first_kernel=max(3, min(7, 2 * max(grid) - 1)),
+                                **common)
     print(f"prior: {type(prior).__name__} on {grid[0]}x{grid[1]} codes, {prior.count_parameters():,} parameters")
     fit(args, prior, grids, args.prior_epochs, folder / "prior", codes.about_prior(autoencoder), average=0.999)
 

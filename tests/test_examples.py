@@ -226,6 +226,7 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
     (["--codes", "1"], "expected at least 2"), (["--prior", "best"], "invalid choice"),
     (["--flat", "--classes"], "--classes would do nothing: --flat trains no prior"),
     (["--flat", "--prior", "gated"], "--prior would do nothing: --flat trains no prior"),
+    (["--flat", "--prior-channels", "8"], "--prior-channels would do nothing: --flat trains no prior"),
 ])
 def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
     assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)

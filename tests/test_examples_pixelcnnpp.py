@@ -86,8 +86,10 @@ def test_tables_of_pixels_are_those_of_the_likelihood(trained, monkeypatch):
 @pytest.mark.long
 def test_as_the_prior_of_a_vqvae(tmp_path):
     out, _ = run("train_vqvae.py", "--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1",
-                 "--prior-epochs", "1", "--samples", "4", "--prior", "pixelcnnpp", "--classes", folder=tmp_path)
+                 "--prior-epochs", "1", "--samples", "4", "--prior", "pixelcnnpp", "--prior-channels", "8", "--classes",
+                 folder=tmp_path)
     assert "prior: PixelCNNpp on 4x4 codes" in out
+    assert checkpoint.load(tmp_path / "runs/vqvae-digits/prior/model.npz")[0].config["channels"] == 8
     assert 0.5 < float(out.split(" bits, that is ")[1].split()[0]) < np.log(8)
     run("draw.py", "runs/vqvae-digits", "--label", "3", "--n", "2", "--out", "drawn.png", folder=tmp_path)
 
