@@ -4,6 +4,7 @@
     python examples/evaluate.py runs/pixelcnn-digits runs/gated-digits      two models: on which images they differ
     python examples/evaluate.py runs/gated-digits --classify 300    the model as a classifier, by Bayes' rule
     python examples/evaluate.py runs/pixelcnn-mnist --data fashion-mnist --own --noise      images of another kind
+    python examples/evaluate.py pretrained/mnist                    weights that come with tinyar: is their figure true?
     python examples/evaluate.py runs/vqvae-digits                   how far off an autoencoder's reconstructions are
     python examples/evaluate.py runs/vqvae-digits/prior             its prior, on the codes of the test images
 
@@ -13,9 +14,10 @@ image is for each class, and thereby how likely each class is for an image. And 
 that the model was trained on: --noise compares with noise and with images of one level.
 
 A model of classes is told the class of each image, if the images are of its own data and have labels; otherwise none.
-Weights are taken as they were saved, and nothing is dropped. Writes to evaluation/ beside the weights, or to --out:
-scores.csv (what each image costs), histogram.png, extremes.png (the likeliest and the least likely images); of two
-models difference.png and deciding.png (the images on which they differ most); with --classify confusion.csv.
+Weights are taken as they were saved, and nothing is dropped. What they say of themselves is printed too
+(statements.py). Writes to evaluation/ beside the weights, or to --out: scores.csv (what each image costs),
+histogram.png, extremes.png (the likeliest and the least likely images); of two models difference.png and deciding.png
+(the images on which they differ most); with --classify confusion.csv.
 """
 
 import endings  # first, so that Ctrl-C ends the imports too in one line

@@ -3,10 +3,10 @@
     command, minutes, machine, date    how they were trained
     figures                            [{"of", "unit", "images", "value"}]: means over that many test images, spread
                                        evenly over all of them; "of" says what the model was told
-    drawn                              a checksum of each of DRAWN images, by which a reader sees whether the weights
+    drawn                              a checksum of each of DRAWN images, by which the tests see whether the weights
                                        still draw the same; empty where nothing is drawn
 
-Another processor rounds other sums, and so may draw another level where a random number falls between two roundings.
+Another processor rounds other sums. So it may draw another level where a random number falls between two roundings.
 """
 
 import zlib

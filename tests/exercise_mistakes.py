@@ -29,6 +29,16 @@ def told(change):
     return wrap
 
 
+def in_the_order(places):
+    """An LSTM's cell_backward that takes the gates from other places, and puts their gradients there."""
+    def wrap(right):
+        def wrong(gates, *others):
+            dz, dc_prev = right(gates[places], *others)
+            return dz[np.argsort(places)], dc_prev
+        return wrong
+    return wrap
+
+
 def negative(result):
     return -result
 
@@ -203,6 +213,8 @@ DRAW = [
     ("don't loop over n", "sample", lambda right: lambda network, u: np.concatenate(
         [right(network, one[None]) if len(u) < 200 else right(lambda images: network(images)[i:i + 1], one[None])
          for i, one in enumerate(u)])),
+    ("by what the network says of the first", "sample", lambda right: lambda network, u: np.concatenate(
+        [right(lambda images: network(images)[:1], one[None]) for one in u])),
     ("b is forgotten", "convolution_step", told(lambda memory, x, w, b, at: (memory, x, w, b * 0, at))),
     ("Nothing is ever in the memory", "convolution_step", told(lambda memory, x, *rest: (memory * 0, x * 0, *rest))),
     ("Only x itself", "convolution_step", told(lambda memory, *rest: (memory * 0, *rest))),
@@ -270,7 +282,11 @@ LSTM = [
     ("Here i and g are exchanged", ("xp.multiply(dc, g, out=di)", "xp.multiply(dc, i, out=di)")),
     ("its derivative is 1 - g^2", ("dg *= 1 - g * g", "dg *= g * (1 - g)")),
     ("c_prev is in c by the part f", ("dc *= f", "pass")),
-    ("sigmoid' is forgotten: o (1 - o)", ("dsigmoids *= sigmoids * (1 - sigmoids)", "pass"))]
+    ("sigmoid' is forgotten: o (1 - o)", ("dsigmoids *= sigmoids * (1 - sigmoids)", "pass")),
+    ("This is dz_i. Stack", "cell_backward", changed(lambda dz: dz[[0, 2, 1, 3]], 0)),
+    ("This is dz_g. Stack", "cell_backward", changed(lambda dz: dz[[0, 1, 3, 2]], 0)),
+    ("in the order i, f, g, o", "cell_backward", in_the_order([3, 1, 0, 2])),
+    ("in the order i, f, o, g", "cell_backward", in_the_order([2, 1, 0, 3]))]
 
 
 def as_in_the_middle(right):

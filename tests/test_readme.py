@@ -121,6 +121,13 @@ def test_the_recipes_run(tmp_path, monkeypatch):
         assert kernels and all(weights[name].ndim == 4 for name in kernels)
 
 
+def test_pretrained_weights_are_an_ordinary_checkpoint(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code, = blocks(section(LESSONS, "Pretrained weights"))
+    namespace = {}
+    assert "'images': 300" in ran(code, namespace, {}) and namespace["images"].shape == (8, 8, 8, 1)
+
+
 def test_the_published_recipe_of_pixelcnnpp():
     recipe, = blocks(section(LESSONS, "7. PixelCNN++: a mixture of logistics, on three grids"))
     namespace = {}
@@ -133,7 +140,7 @@ def test_the_published_recipe_of_pixelcnnpp():
 
 
 def test_blocks_are_all_looked_at():
-    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 7]
+    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 8]
 
 
 # -- the layers of the lesson ------------------------------------------------------------------------------------------

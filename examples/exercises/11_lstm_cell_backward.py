@@ -76,7 +76,10 @@ def rules(cell_backward):
         "The derivative of the sigmoid is o (1 - o), not 1 - o^2.": dh * t * (1 - o * o),
         "dc went into do. The output gate isn't in c.": (dh + dc) * t * slope[0],
         "The sign is turned.": -right_dz[0],
-        "The gates are in another order: o, f, i, g.": right_dz[2]})
+        "The gates are in another order: o, f, i, g.": right_dz[2],
+        **{f"The gates were read in the order {order}. Theirs is o, f, i, g.":
+           right(gates[places], c_prev, c, dh, dc)[0][2]
+           for order, places in {"i, f, g, o": [3, 1, 0, 2], "i, f, o, g": [2, 1, 0, 3]}.items()}})
     by_c = {  # {hint: (dz, dc_prev)}, for mistakes in dc
         "What comes through h is missing in dc: dc + dh o (1 - t^2).": later_only,
         "What comes from the next step is missing in dc. It adds to what comes through h.": now_only,
@@ -88,10 +91,10 @@ def rules(cell_backward):
         "f meets the c before, c_prev, not c.": whole * c * slope[1],
         "sigmoid' is forgotten: f (1 - f).": whole * c_prev,
         "The derivative of the sigmoid is f (1 - f), not 1 - f^2.": whole * c_prev * (1 - f * f),
-        **{hint: wrong[1] for hint, (wrong, _) in by_c.items()}})
+        **in_the_place_of(right_dz, 1), **{hint: wrong[1] for hint, (wrong, _) in by_c.items()}})
     yield judge.Rule("dz_i: c = f c_prev + i g", "dz_i", dz[2], right_dz[2], {
         "i meets g: di = dc g. Here i and g are exchanged.": whole * i * slope[2],
-        "sigmoid' is forgotten: i (1 - i).": whole * g})
+        "sigmoid' is forgotten: i (1 - i).": whole * g, **in_the_place_of(right_dz, 2)})
     yield judge.Rule("dz_g: c = f c_prev + i g", "dz_g", dz[3], right_dz[3], {
         "g is a tanh, so its derivative is 1 - g^2, not g (1 - g).": whole * i * slope[3],
         "tanh' is forgotten: 1 - g^2.": whole * i,
@@ -101,6 +104,12 @@ def rules(cell_backward):
         "dc is multiplied by i here. c_prev meets f.": whole * i,
         "The dc that arrived was handed on. Hand on the whole dc, with what came through h.": dc * f,
         "Only what came through h is handed on. What came from the next step goes further back too.": now_only[1]})
+
+
+def in_the_place_of(right_dz, place):
+    """{hint: what stands there} if another gate's gradient stands at this place."""
+    return {f"This is dz_{name}. Stack the gradients in the order of the gates, o, f, i, g.": right_dz[other]
+            for other, name in enumerate("ofig") if other != place}
 
 
 def finale(run, cell_backward):
