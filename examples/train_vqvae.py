@@ -30,7 +30,7 @@ from tinyar.layers.usage import perplexity, share_in_use
 from tinyar.optim import cosine
 
 NAME, FIRST_FILE = "vqvae", "autoencoder/training.npz"
-DEFAULTS = dict(epochs=ByData(6, digits=60), batch_size=ByData(64, digits=32), lr=2e-3)
+DEFAULTS = dict(epochs=ByData(6, digits=60), batch_size=ByData(16, digits=32), lr=2e-3)
 
 
 def parse_arguments():
@@ -38,8 +38,8 @@ def parse_arguments():
     add = parser.add_argument
     add("--codes", type=up_to(2 ** 16), default=ByData(128, digits=64), help="K, how many codes (128; 64 for digits)")
     add("--code-channels", type=up_to(MOST_CHANNELS), default=16, help="d, numbers in a code (16)")
-    add("--widths", type=up_to(MOST_CHANNELS), nargs="+", default=ByData([64, 128], digits=[64]),
-        help="of the convolutions of stride 2 (64 128; 64 for digits)")
+    add("--widths", type=up_to(MOST_CHANNELS), nargs="+", default=ByData([32, 64], digits=[64]),
+        help="of the convolutions of stride 2 (32 64; 64 for digits)")
     add("--residual-channels", type=up_to(MOST_CHANNELS), default=32, help="inside the residual units (32)")
     add("--learning", default="ema", choices=["ema", "gradient"],
         help="of the codebook: by running means, or by gradient (ema)")
