@@ -14,10 +14,13 @@ from tinyar.data.readers import READERS
 from tinyar.optim import copy_arrays
 from tinyar.training import checkpoint, parallel
 from tinyar.training.folders import claim, holds_files, latest_run_folder, new_run_folder
+from tinyar.training.packing import plain_json
 from tinyar.training.world import world
 
 # Options that may differ when a run is resumed.
 NOT_OF_A_RUN = "data_dir", "threads", "out", "resume", "samples", "draws", "temperature", "gif"
+# Options of a model that its weights don't depend on.
+NOT_OF_A_NETWORK = "seed", "dropout", "mode"
 # Limits, beyond which nothing sensible lies: numbers a pixel in a layer (published networks have up to 256), images to
 # draw in one picture, names of classes in a line.
 MOST_CHANNELS, MOST_DRAWN, MOST_NAMES = 1024, 4096, 20
@@ -26,7 +29,8 @@ MOST_CHANNELS, MOST_DRAWN, MOST_NAMES = 1024, 4096, 20
 UNUSED = [
     ("hide_labels", "it goes with --classes", {"classes": True}),
     ("components", "it goes with --likelihood mixture", {"likelihood": "mixture"}),
-    *((option, "--flat trains no prior", {"flat": False}) for option in ("prior", "prior_channels", "prior_epochs", "classes")),
+    *((option, "--flat trains no prior", {"flat": False})
+      for option in ("prior", "prior_channels", "prior_epochs", "classes")),
 ]
 
 GO_ON = "--resume goes on with the latest run saved, --resume --out FOLDER with the one there"
@@ -389,15 +393,29 @@ def classes_told(args, dataset):
 
 
 def start_from(args, model):
-    """Give a model the weights of --start, if that is given; a run that is resumed has its own.
+    """Give a model the weights of --start, if that is given; a run that goes on has its own.
 
-    Raises CheckpointError for those of another network.
+    Raises ValueError for those of another network.
     """
-    if args.start and not args.resume:
-        file = weights_file(args.start)
-        arrays, _ = world().of_first(lambda: checkpoint.read(file, model))
+    found = world().of_first(lambda: weights_to_start_from(args, model))
+    if found:
+        file, arrays = found
         copy_arrays(arrays, dict(model.arrays()))
         print(f"start: the weights in {file}")
+
+
+def weights_to_start_from(args, model):
+    """(file, arrays on the host by name), None if there is nothing to be done."""
+    if not args.start or args.resume and (pathlib.Path(args.out) / "training.npz").exists():
+        return None
+    file = weights_file(args.start)
+    other, _ = checkpoint.load(file)
+    mine, theirs = ({name: value for name, value in plain_json(one.config).items() if name not in NOT_OF_A_NETWORK}
+                    for one in (model, other))
+    if type(other) is not type(model) or mine != theirs:
+        named = ", ".join(f"{name} {value}" for name, value in theirs.items() if mine.get(name) != value)
+        raise ValueError(f"--start: {file} has the weights of another network, {type(other).__name__} with {named}")
+    return str(file), {name: backend.to_host(array) for name, array in other.arrays()}
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ import numpy as np
 from arguments import (MOST_DRAWN, ArgumentParser, checked_about, load_again, natural, path, print_classes, temperature,
                        up_to, whole)
 from drawing import A_ROW, names_of
-from statements import checked_statement, print_statement
+from statements import checked_statement, print_statements
 from weights import beside, stages, weights_file
 
 from tinyar import backend, codes, models, sampling
@@ -47,7 +47,8 @@ TWO_LEVELS = "the autoencoder of a VQ-VAE-2"
 
 def parse_arguments():
     parser = ArgumentParser(__doc__)
-    parser.add_argument("checkpoint", type=path, help="a model.npz or training.npz, the folder of a run, or pretrained/NAME")
+    parser.add_argument("checkpoint", type=path,
+                        help="a model.npz or training.npz, the folder of a run, or pretrained/NAME")
     parser.add_argument("prior", type=path, nargs="?",
                         help="if the first is the checkpoint of a VQ-VAE: that of its prior")
     parser.add_argument("--n", type=up_to(MOST_DRAWN),
@@ -91,16 +92,10 @@ def main():
     (model, about), *prior = load(args)  # of a VQ-VAE: model is the autoencoder, and the prior draws
     print(f"model: {', '.join(type(part).__name__ for part, _ in ((model, about), *prior))}, "
           f"computed by {backend.name}")
-    for _, said in ((model, about), *prior):
-        print_statement(said["trained"])
+    print_statements([said["trained"] for _, said in ((model, about), *prior)])
     print_classes(about["class_names"])
     plan = completions(args, model, about) if args.complete else drawings(args, model, about, *prior[:1])
-    draw, paint = functools.partial(sampling.sample, model), lambda drawn: drawn
-    if len(prior) == 1:
-        draw, paint = functools.partial(codes.generate, model, *prior[0]), model.images_of
-    elif prior:
-        draw = functools.partial(codes.generate_levels, model, *prior)
-
+    draw, paint = drawer(model, *prior), model.images_of if prior else lambda drawn: drawn
     file = pathlib.Path(args.out) if args.out else beside(args.checkpoint, plan.file)
     if len(prior) == 2 and file.suffix.lower() == ".gif":
         raise ValueError("--out: a VQ-VAE-2 draws its codes twice over the image, which no film shows; "
@@ -117,7 +112,7 @@ def main():
 
     options = {**plan.options, "watch": watch} if film else plan.options
     images = draw(plan.n, plan.shape, temperature=args.temperature, seed=args.seed, progress=True, **options)
-    picture = plan.picture(images[0] if prior else images)
+    picture = plan.picture(images)
     if film:
         film.save(file)
     elif plan.headings:
@@ -136,7 +131,7 @@ def load(args):
     Raises ValueError for what can't draw.
     """
     given = [args.checkpoint, args.prior] if args.prior else stages(args.checkpoint) or [args.checkpoint]
-    paths = [weights_file(path) for path in given]
+    paths = [weights_file(one) for one in given]
     loaded = [(model, {**about, "file": str(file), "trained": checked_statement(file, about)})
               for file in paths for model, state in [checkpoint.load(file)] for about in [checked_about(file, state)]]
     kinds = [kind_of(model) for model, _ in loaded]
@@ -172,6 +167,18 @@ def check_writable(file):
     """Raise OSError if the file can't be written: better now than after the drawing."""
     with contextlib.suppress(NotYet), atomic_write(file):
         raise NotYet
+
+
+def drawer(model, *priors):
+    """A function draw(n, grid, **options) -> images; options are those of sampling.sample.
+
+    Without priors the model draws pixels, and grid is (rows, columns) of the image. Otherwise it is an autoencoder, the
+    priors are those that `load` gives, and grid is that of the codes which are drawn first.
+    """
+    if not priors:
+        return functools.partial(sampling.sample, model)
+    generate, needed = (codes.generate_levels, priors) if len(priors) == 2 else (codes.generate, priors[0])
+    return lambda *arguments, **options: generate(model, *needed, *arguments, **options)[0]
 
 
 # -- what to draw ------------------------------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ import scores
 from arguments import MOST_NAMES, ArgumentParser, path, up_to, whole
 from drawing import names_of
 from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, spread_evenly, strange_images
+from statements import print_statements
 from subjects import check_comparable, load_subject, titles
-from statements import print_statement
 from weights import beside
 
 from tinyar import backend
@@ -151,7 +151,7 @@ def measure(args, subject, dataset, images, labels):
         told.append("the class" if tells else "no class" + reason * (not args.no_class))
     print(f"model: {subject.name}, {type(model).__name__}, {model.count_parameters():,} parameters, computed by "
           f"{backend.name}" + f"; told {' and '.join(told)}" * bool(told) + f"\nmean:  {found}")
-    print_statement(subject.trained)
+    print_statements([subject.trained])
     if subject.priors:
         print("       of its reconstructions; what the codes cost by the prior is told by evaluate.py "
               + " and ".join(map(str, subject.priors)))

@@ -17,8 +17,6 @@ from arguments import MOST_DRAWN, ArgumentParser, load_again, natural, path, tem
 from drawing import names_of
 from scipy.ndimage import gaussian_filter
 
-from tinyar import codes, sampling
-
 NEAREST, BLUR = 5, 0.7  # training images that vote; pixels, the standard deviation of the blur
 AT_ONCE = 100  # images to judge
 
@@ -56,17 +54,14 @@ def main():
 
 def drawn_images(args, model, priors, image_shape, labels):
     """An image of each label, drawn by the model, or by the priors of its codes."""
-    options = dict(labels=labels, temperature=args.temperature, seed=args.seed, progress=True)
-    if not priors:
-        return sampling.sample(model, len(labels), image_shape, **options)
-    grid = image_shape[0] // model.stride, image_shape[1] // model.stride
-    if len(priors) == 1:
-        return codes.generate(model, *priors[0], len(labels), grid, **options)[0]
-    return codes.generate_levels(model, *priors, len(labels), grid, **options)[0]
+    stride = model.stride if priors else 1
+    grid = image_shape[0] // stride, image_shape[1] // stride
+    return draw.drawer(model, *priors)(len(labels), grid, labels=labels, temperature=args.temperature, seed=args.seed,
+                                       progress=True)
 
 
 def judged(known, classes, images):
-    """The class of each image (n, height, width, channels), by the NEAREST of the known images, whose classes are given."""
+    """The class of each image (n, height, width, channels), by the NEAREST of the known images."""
     known, images = (blurred(some).reshape(len(some), -1) for some in (known, images))
     squares, found = (known * known).sum(axis=1), []
     for i in range(0, len(images), AT_ONCE):

@@ -6,8 +6,8 @@
 
 The file holds the model, its options, the data it has seen, and a statement: the figure on all test images and on 200
 of them, the command, minutes and machine, and checksums of ten images that it draws (see statements.py). draw.py and
-evaluate.py print the statement, so that whoever has the file can compare. A model that is told classes is measured told
-them and told none, the latter if it was trained to do without.
+evaluate.py print the statement, so that whoever has the file can compare. A model of classes is told the class of each
+image. If it was trained with --hide-labels, it is also measured told no class.
 
 The files in examples/pretrained/ were made by it. Takes as long as evaluate.py.
 """
@@ -17,19 +17,21 @@ import argparse
 import datetime
 import pathlib
 import types
+import zlib
 
 import arguments
 import draw
+import numpy as np
 import scores
 from arguments import ArgumentParser, path, positive, some_name, up_to
 from fitting import own_data, spread_evenly
-from statements import drawn_checksums, print_statement
+from statements import print_statements
 from subjects import load_subject
 from weights import stages
 
 from tinyar.training import checkpoint, parallel
 
-FEW = 200  # test images
+DRAWN, FEW = 10, 200  # images whose checksums are kept; test images
 
 
 def parse_arguments():
@@ -60,32 +62,54 @@ def date(text):
 def main():
     args = parse_arguments()
     target, parts = pathlib.Path(args.target), stages(args.run)
-    if target.exists():
-        raise FileExistsError(f"{target} is there already: expected a new file or folder")
-    if not parts and target.suffix != ".npz":
-        raise ValueError(f"{target}: expected a name that ends in .npz")
-    draw.check_writable(target if target.suffix == ".npz" else target.with_name(f"{target.name}.npz"))  # before the work
+    check_target(target, is_folder=bool(parts))
+    subjects, loaded = [load_subject(part) for part in parts or [args.run]], draw.load(drawn_by(args.run))
+    datasets, checksums = [own_data(subject, args.data_dir) for subject in subjects], drawn_checksums(loaded)
     common = dict(command=args.command, minutes=args.minutes, machine=args.machine, date=args.date)
-    subjects = [load_subject(part) for part in parts or [args.run]]
-    trained = [{**common, "figures": figures(args, subject), "drawn": []} for subject in subjects]
-    drawing = draw.load(types.SimpleNamespace(checkpoint=args.run, prior=None))
-    trained[-1]["drawn"] = drawn_checksums(drawing)
-    for subject, statement in zip(subjects, trained):
+    statements = [{**common, "data": dataset.name, "figures": figures(args, subject, dataset.test), "drawn": []}
+                  for subject, dataset in zip(subjects, datasets)]
+    statements[-1]["drawn"] = checksums
+    for subject, statement in zip(subjects, statements):
         file = target / subject.file.parent.name / "model.npz" if parts else target
         model, state = checkpoint.load(subject.file)
-        about = {**state["about"], "trained": statement}
-        checkpoint.save(file, model, {"about": about, "rows": state.get("rows", [])})
+        checkpoint.save(file, model, {"about": {**state["about"], "trained": statement}, "rows": state.get("rows", [])})
         print(f"wrote: {file}")
-        print_statement(statement)
+    print_statements(statements)
 
 
-def figures(args, subject):
+def check_target(target, is_folder):
+    """Raise ValueError or OSError for a target that is there already, or can't be written."""
+    if target.exists():
+        raise FileExistsError(f"{target} is there already: expected a new file or folder")
+    if is_folder == (target.suffix == ".npz"):
+        raise ValueError(f"{target}: expected the name of a folder, since a VQ-VAE has several files" if is_folder else
+                         f"{target}: expected a name that ends in .npz")
+    draw.check_writable(target.with_name(f"{target.name}.npz") if is_folder else target)
+
+
+def drawn_by(run):
+    """What draw.load asks for."""
+    return types.SimpleNamespace(checkpoint=run, prior=None)
+
+
+def drawn_checksums(loaded):
+    """A checksum of each of DRAWN images, of levels, drawn by the weights that draw.load gives."""
+    (model, about), *priors = loaded
+    if not about.get("image_shape"):
+        raise ValueError(f"{about['file']} doesn't say how large its images were")
+    classes = (priors[0][0] if priors else model).classes
+    labels, stride = np.arange(DRAWN) % classes if classes else None, model.stride if priors else 1
+    grid = about["image_shape"][0] // stride, about["image_shape"][1] // stride
+    return [f"{zlib.crc32(image.tobytes()):08x}"
+            for image in draw.drawer(model, *priors)(DRAWN, grid, labels=labels)]
+
+
+def figures(args, subject, test):
     """What the model costs, on all test images and on FEW of them: told the class, and none."""
-    test = own_data(subject, args.data_dir).test
-    few, found = spread_evenly(len(test), FEW), []
+    numbers, found = spread_evenly(len(test), FEW), []
     for words, labels in tellings(subject, test.labels).items():
         every = subject.scores(subject.split_of(test.images, labels), args.threads, subject.name)
-        for values in (every.figures, every.figures[few]):
+        for values in (every.figures, every.figures[numbers])[:1 + (len(test) > FEW)]:
             mean, _ = scores.mean_and_error(values)
             found.append({"of": words, "unit": every.unit, "images": len(values), "value": mean})
     return found
@@ -96,8 +120,8 @@ def tellings(subject, labels):
     if not subject.classes or labels is None:
         return {"": None}
     told = {"told the class": labels}
-    return told | {"told none": None} if subject.about["options"].get("hide_labels") else told
+    return told | {"told no class": None} if subject.about["options"].get("hide_labels") else told
 
 
 if __name__ == "__main__":
-    endings.run(main)
+    endings.run(main, stopped="every file that is there is whole")

@@ -15,14 +15,13 @@ from arguments import checked_about
 from draw import AUTOENCODER, PIXELS, TWO_LEVELS, kind_of
 from scores import Scores
 from statements import checked_statement
-from weights import found, name_of, weights_file
+from weights import AUTOENCODER_FOLDER, PRIOR_FOLDERS, is_vqvae, located, name_of, weights_file
 
 from tinyar import codes, data, training
 from tinyar.training import checkpoint
 
 AUTOENCODERS = AUTOENCODER, TWO_LEVELS
 LARGEST_FACTOR = 1000  # of a small image that is told, in super_resolution.py
-STAGES = "prior", "top", "bottom"  # the folders of priors beside that of their autoencoder
 
 
 @dataclasses.dataclass
@@ -56,7 +55,7 @@ class Subject:
     def priors(self):
         """The folders of the priors that lie beside an autoencoder, which are subjects of their own."""
         run = self.file.resolve().parent.parent
-        return [run / stage for stage in STAGES if kind_of(self.model) in AUTOENCODERS
+        return [run / stage for stage in PRIOR_FOLDERS if kind_of(self.model) in AUTOENCODERS
                 and (run / stage / "model.npz").exists()]
 
     @property
@@ -106,8 +105,8 @@ class Subject:
 
 def load_subject(given):
     """The Subject in a checkpoint, or in the folder of a run; of a VQ-VAE's folder that is the autoencoder."""
-    run = found(given)
-    file = weights_file(run / "autoencoder" if (run / "autoencoder").is_dir() else given)
+    run = located(given)
+    file = weights_file(run / AUTOENCODER_FOLDER if is_vqvae(run) else given)
     model, state = checkpoint.load(file)
     about = checked_about(file, state)
     subject = Subject(name_of(file), file, model, about, checked_statement(file, about))
@@ -122,7 +121,7 @@ def load_subject(given):
 def take_autoencoder(prior):
     """Find the autoencoder of a prior, which lies in the folder beside the prior's."""
     try:
-        file = weights_file(prior.file.resolve().parent.parent / "autoencoder")
+        file = weights_file(prior.file.resolve().parent.parent / AUTOENCODER_FOLDER)
     except FileNotFoundError as error:
         raise ValueError(f"{prior.file} is a prior of codes, and images become codes by its autoencoder: expected it "
                          "in the folder of its run, beside autoencoder/") from error

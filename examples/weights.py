@@ -4,20 +4,20 @@
     the folder of a run    its model.npz; of a VQ-VAE the stages in it
     pretrained/NAME        weights that come with tinyar, in examples/pretrained/: a file, or the folder of a VQ-VAE
 
-What is made with weights lies beside them. The folder of those that come with tinyar isn't the reader's, so what is
-made with them goes to runs/NAME.
+What is made with weights lies beside them. With those that come with tinyar it goes to runs/NAME instead.
 """
 
 import pathlib
 
 PRETRAINED = pathlib.Path(__file__).resolve().parent / "pretrained"
-AUTOENCODER, PRIORS = "autoencoder", (("prior",), ("top", "bottom"))  # the folders of stages in a VQ-VAE's run
+# Folders in the run of a VQ-VAE, and of a VQ-VAE-2.
+AUTOENCODER_FOLDER, PRIOR_FOLDERS = "autoencoder", ("prior", "top", "bottom")
 
 
-def found(given):
-    """The path of what is meant: itself, or where weights that come with tinyar lie.
+def located(given):
+    """Where the given file or folder lies: in examples/pretrained/, or at the path itself.
 
-    Raises FileNotFoundError for pretrained weights that there are none of.
+    Raises FileNotFoundError for pretrained/NAME if no weights have that name.
     """
     given = pathlib.Path(given)
     if given.parts[:1] != ("pretrained",) or given.exists():
@@ -26,25 +26,34 @@ def found(given):
     there = there if there.exists() else there.with_name(f"{there.name}.npz")
     if len(given.parts) > 1 and ".." not in given.parts and there.exists():
         return there
-    raise FileNotFoundError(f"{given}: expected one of the pretrained weights, {', '.join(names())}")
+    raise FileNotFoundError(f"{given}: expected one of the pretrained weights, {', '.join(pretrained())}")
 
 
-def names():
-    """What may be asked for: pretrained/NAME for each."""
-    return sorted(f"pretrained/{path.stem}" for path in PRETRAINED.glob("*") if path.is_dir() or path.suffix == ".npz")
+def pretrained():
+    """All names of weights that come with tinyar: pretrained/NAME."""
+    return sorted(f"pretrained/{path.name.removesuffix('.npz')}" for path in PRETRAINED.glob("*"))
 
 
 def weights_file(given):
     """The file of weights that is meant, of a run's folder model.npz. Raises FileNotFoundError if it isn't there."""
-    given = found(given)
-    file = given / "model.npz" if given.is_dir() else given
+    path = located(given)
+    file = path / "model.npz" if path.is_dir() else path
     if file.exists():
         return file
+    if is_vqvae(path):
+        there = [name for name in (AUTOENCODER_FOLDER, *PRIOR_FOLDERS) if (path / name).is_dir()]
+        raise FileNotFoundError(f"{given} is the folder of a VQ-VAE; expected one network of it: "
+                                + ", ".join(f"{given}/{name}" for name in there))
     if file.name == "model.npz" and file.with_name("training.npz").exists():
         raise FileNotFoundError(f"no file {file}: no epoch of this run has ended yet; training.npz there has its "
                                 "latest weights")
-    raise FileNotFoundError(f"no file {file}: expected a checkpoint, model.npz or training.npz, the folder of a run, or "
-                            f"one of {', '.join(names())}")
+    raise FileNotFoundError(f"no file {file}: expected a checkpoint, model.npz or training.npz, the folder of a run, "
+                            f"or one of {', '.join(pretrained())}")
+
+
+def is_vqvae(path):
+    """Whether this is the folder of a VQ-VAE's run."""
+    return (path / AUTOENCODER_FOLDER).is_dir()
 
 
 def stages(given):
@@ -52,14 +61,14 @@ def stages(given):
 
     Raises ValueError where priors are missing.
     """
-    run = found(given)
-    if not (run / AUTOENCODER).is_dir():
+    run = located(given)
+    if not is_vqvae(run):
         return []
-    priors = PRIORS[(run / PRIORS[1][0]).is_dir()]
+    priors = ("top", "bottom") if (run / "top").is_dir() else ("prior",)
     if not (run / priors[-1]).is_dir():
         raise ValueError(f"{given} holds the autoencoder of a VQ-VAE but no prior to draw codes from; "
                          "expected a run of train_vqvae.py or train_vqvae2.py that came to its end, without --flat")
-    return [run / stage for stage in (AUTOENCODER, *priors)]
+    return [run / stage for stage in (AUTOENCODER_FOLDER, *priors)]
 
 
 def beside(given, name):
@@ -71,10 +80,13 @@ def beside(given, name):
 
 def home(given):
     """The folder in which what is made with these weights is written."""
-    path = found(given)
-    if PRETRAINED in path.resolve().parents:
-        return pathlib.Path("runs", path.resolve().relative_to(PRETRAINED).with_suffix(""))
-    return path if path.is_dir() else path.parent
+    path = located(given)
+    folder = path if path.is_dir() else path.parent
+    if PRETRAINED not in path.resolve().parents:
+        return folder
+    if folder.resolve() == PRETRAINED:  # a single file
+        return pathlib.Path("runs", path.stem)
+    return pathlib.Path("runs", folder.resolve().relative_to(PRETRAINED))
 
 
 def name_of(file):
@@ -82,5 +94,5 @@ def name_of(file):
     folder = file.resolve().parent
     if file.name not in ("model.npz", "training.npz"):
         return file.stem
-    stage = folder.name == AUTOENCODER or any(folder.name in names for names in PRIORS)
+    stage = folder.name in (AUTOENCODER_FOLDER, *PRIOR_FOLDERS)
     return f"{folder.parent.name}/{folder.name}" if stage else folder.name

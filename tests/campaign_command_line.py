@@ -54,8 +54,10 @@ NEEDED = {("draw.py", "known_rows"): ["--complete"], ("draw.py", "images"): ["--
           "hide_labels": ["--classes"]}
 VALUES = {"out": FOLDERS, ("draw.py", "out"): PICTURES, ("pixel_levels.py", "out"): PICTURES,
           ("attention.py", "out"): PICTURES, "picture": PICTURES, "run": CHECKPOINTS,
-          "checkpoint": CHECKPOINTS, "start": CHECKPOINTS, "runs": CHECKPOINTS, "prior": CHECKPOINTS, "second": CHECKPOINTS,
-          "target": TARGETS, "command": ("", " "), "machine": ("", " "), "data_dir": MISSING_DATA, "label": LABELS, ("train_vqvae.py", "prior"): NAMES,
+          "checkpoint": CHECKPOINTS, "start": CHECKPOINTS,
+          "runs": CHECKPOINTS, "prior": CHECKPOINTS, "second": CHECKPOINTS,
+          "target": TARGETS, "command": ("", " "), "machine": ("", " "), "data_dir": MISSING_DATA,
+          "label": LABELS, ("train_vqvae.py", "prior"): NAMES,
           ("benchmarks/layers.py", "only"): TITLES}
 SPY = """
 import argparse, json, runpy, sys

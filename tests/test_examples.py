@@ -117,8 +117,17 @@ def test_a_run_begins_with_the_weights_of_another(trained, tmp_path):
     assert "start: " not in resumed and f"test:  {figures[0]}" in resumed
 
 
+def test_the_seed_may_be_another_and_a_run_that_was_never_begun_starts_there_too(trained, tmp_path):
+    start = trained[0] / "runs" / "pixelcnn-digits"
+    (tmp_path / "empty").mkdir()
+    begun, _ = run("train_pixelcnn.py", "--data", "digits", *SMALL, "--lr", "1e-12", "--start", start, "--seed", "5",
+                   "--resume", "--out", "empty", folder=tmp_path)
+    assert "start: the weights in" in begun
+    assert re.search(r"test:  \S+", begun)[0] == re.search(r"test:  \S+", trained[1])[0]
+
+
 @pytest.mark.parametrize("start, message", [("nowhere", "no file nowhere: expected a checkpoint"),
-                                            ("pretrained/digits", "is of another model: expected channels=8")])
+                                            ("pretrained/digits", "digits.npz has the weights of another network, PixelCNN with channels 64, ")])
 def test_weights_that_do_not_fit_start_nothing(start, message, tmp_path):
     assert message in refused("train_pixelcnn.py", "--data", "digits", *SMALL, "--start", start, folder=tmp_path)
 

@@ -125,7 +125,7 @@ def rules_of_a_draw(sample):
                 np.minimum((np.cumsum(e, axis=1) <= u[:, None]).sum(axis=1), 3),
             "u is compared with the probabilities themselves. Compare with their sums p_0 + ... + p_k.":
                 (e / e.sum(axis=1, keepdims=True) > u[:, None]).argmax(axis=1),
-            "All images were drawn by what the network says of the first. Run it on all of them, and don't loop over n.":
+            "All images were drawn by what the network says of the first. Run it on all: don't loop over n.":
                 Categorical(4).sample(np.broadcast_to(z[:1], z.shape), u),
             "The levels are counted from the top: p_0 + ... + p_k begins with level 0.":
                 Categorical(4).sample(z, 1 - u)}.items()})
