@@ -1,4 +1,4 @@
-"""A training that several ranks start and that goes wrong, as said: mpiexec -n 2 python tests/failing_rank.py kill FOLDER
+"""A training of several ranks that goes wrong, as said: mpiexec -n 2 python tests/failing_rank.py kill FOLDER
 
     raise, kill, exit       rank 1 raises an exception, is killed, or ends by itself in the second epoch
     options, images, seed   rank 1 is given others

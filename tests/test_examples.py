@@ -126,8 +126,9 @@ def test_the_seed_may_be_another_and_a_run_that_was_never_begun_starts_there_too
     assert re.search(r"test:  \S+", begun)[0] == re.search(r"test:  \S+", trained[1])[0]
 
 
-@pytest.mark.parametrize("start, message", [("nowhere", "no file nowhere: expected a checkpoint"),
-                                            ("pretrained/digits", "digits.npz has the weights of another network, PixelCNN with channels 64, ")])
+@pytest.mark.parametrize("start, message", [
+    ("nowhere", "no file nowhere: expected a checkpoint"),
+    ("pretrained/digits", "digits.npz has the weights of another network, PixelCNN with channels 64, ")])
 def test_weights_that_do_not_fit_start_nothing(start, message, tmp_path):
     assert message in refused("train_pixelcnn.py", "--data", "digits", *SMALL, "--start", start, folder=tmp_path)
 

@@ -53,4 +53,5 @@ def test_drawn_images_are_judged(run, recognize, runs, monkeypatch, capsys):  # 
 
 
 def test_a_model_without_classes_is_refused(runs):  # noqa: F811
-    assert "is told no classes: expected a run with --classes" in refused("recognize.py", runs / "pixelcnn", folder=runs)
+    line = refused("recognize.py", runs / "pixelcnn", folder=runs)
+    assert "is told no classes: expected a run with --classes" in line

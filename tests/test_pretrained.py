@@ -54,7 +54,8 @@ def test_all_together_are_small():
 def test_the_command_has_the_options_in_the_file(file, module, monkeypatch):
     """Parsed as its script parses it, the command gives the options that the weights were trained with."""
     about = stated(file)[1]
-    options = about.get("options") or stated(file.parent.parent / "autoencoder" / "model.npz")[1]["options"]  # of a prior
+    # A prior's are those of its autoencoder.
+    options = about.get("options") or stated(file.parent.parent / "autoencoder" / "model.npz")[1]["options"]
     python, script, *arguments = shlex.split(about["trained"]["command"])
     assert python == "python" and (EXAMPLES.parent / script).exists()
     script = module(script.removeprefix("examples/").removesuffix(".py"))
@@ -110,7 +111,8 @@ def test_the_readme_states_the_same(file, module):
 
 def test_names_are_found_from_any_folder_and_pictures_go_to_runs(tmp_path):
     out, _ = run("draw.py", "pretrained/digits", "--n", "4", folder=tmp_path)
-    assert "bits/dim on the 300 test images of digits" in out and "python examples/train_pixelcnn.py --data digits" in out
+    assert "bits/dim on the 300 test images of digits" in out
+    assert "python examples/train_pixelcnn.py --data digits" in out
     assert (tmp_path / "runs" / "digits" / "drawn.png").exists()
     out, _ = run("evaluate.py", "pretrained/digits", folder=tmp_path)
     mean, says = re.search(r"^mean:  (\S+) .*\nstated: (\S+) ", out, re.MULTILINE).groups()
