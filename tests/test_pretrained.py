@@ -56,7 +56,7 @@ def test_the_command_has_the_options_in_the_file(file, module, monkeypatch):
     about = stated(file)[1]
     # A prior's are those of its autoencoder.
     options = about.get("options") or stated(file.parent.parent / "autoencoder" / "model.npz")[1]["options"]
-    python, script, *arguments = shlex.split(about["trained"]["command"])
+    python, script, *arguments = shlex.split(about["trained"]["command"].split(" && ")[-1])
     assert python == "python" and (EXAMPLES.parent / script).exists()
     script = module(script.removeprefix("examples/").removesuffix(".py"))
     monkeypatch.setattr(sys, "argv", [script.__name__, *arguments])
