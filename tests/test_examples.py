@@ -117,6 +117,7 @@ def test_a_run_begins_with_the_weights_of_another(trained, tmp_path):
     assert "start: " not in resumed and f"test:  {figures[0]}" in resumed
 
 
+@pytest.mark.long
 def test_the_seed_may_be_another_and_a_run_that_was_never_begun_starts_there_too(trained, tmp_path):
     start = trained[0] / "runs" / "pixelcnn-digits"
     (tmp_path / "empty").mkdir()

@@ -159,6 +159,7 @@ def test_a_statement_of_another_kind_is_refused(spoilt, tmp_path):
 
 # -- how they are made -------------------------------------------------------------------------------------------------
 
+@pytest.mark.long
 def test_a_model_of_classes_states_what_it_costs_told_and_not_told(runs, tmp_path):  # noqa: F811
     save(tmp_path / "hiding.npz", gated(), classes=True, hide_labels=0.2)
     for name, ways in (("hiding.npz", ["told the class", "told no class"]), (runs / "gated", ["told the class"])):
