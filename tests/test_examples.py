@@ -292,6 +292,7 @@ def is_picture_of(path, images, levels, columns=None, headings=False):
     return found.shape == expected.shape and (found == expected).all()
 
 
+@pytest.mark.long
 def test_draw_from_a_model_of_pixels(runs, draw, tmp_path):
     model, _ = checkpoint.load(runs / "pixelcnn" / "model.npz")
     out = draw("pixelcnn", "--seed", 3, "--temperature", 0.5, "--out", tmp_path / "a.png")

@@ -75,6 +75,7 @@ def test_all_stages_of_a_vqvae_on_four_ranks(tmp_path):
     assert (tmp_path / "run" / "prior" / "model.npz").exists() and (tmp_path / "run" / "samples.png").exists()
 
 
+@pytest.mark.long
 @real
 @on_cpu
 def test_a_run_is_named_once_and_resumed(tmp_path):

@@ -177,6 +177,7 @@ def test_a_model_of_classes_states_what_it_costs_told_and_not_told(runs, tmp_pat
             assert f"mean:  {value:.4f} " in evaluated
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name, stages", [("vqvae", ["autoencoder", "prior"]),
                                           ("vqvae2", ["autoencoder", "top", "bottom"])])
 def test_a_vqvae_is_a_folder_with_all_its_stages(name, stages, runs, tmp_path, module):  # noqa: F811
@@ -191,6 +192,7 @@ def test_a_vqvae_is_a_folder_with_all_its_stages(name, stages, runs, tmp_path, m
     assert drawn[0][1]["trained"]["drawn"] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments, message", [
     (["vqvae/prior", "x.npz"], "got the prior of its codes"),
     (["vqvae", "x.npz"], "expected the name of a folder"),

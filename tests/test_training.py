@@ -183,6 +183,7 @@ print("finished")
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(on_gpu, reason="what a killed process leaves on disk doesn't depend on the backend, "
                                    "and this takes its time")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

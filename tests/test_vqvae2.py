@@ -195,6 +195,7 @@ def test_updates_move_both_codebooks_and_evaluation_none(learning):
     assert all((one != to_host(quantizer.codebook)).any() for one, quantizer in zip(before, model.quantizers.values()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("output, least", [("mse", 0.5), ("categorical", 3.0), ("mixture", 3.2)])
 def test_digits_are_learned(output, least):
     digits = data.load("digits")
