@@ -172,13 +172,19 @@ def check_writable(file):
 def drawer(model, *priors):
     """A function draw(n, grid, **options) -> images; options are those of sampling.sample.
 
-    Without priors the model draws pixels, and grid is (rows, columns) of the image. Otherwise it is an autoencoder, the
-    priors are those that `load` gives, and grid is that of the codes which are drawn first.
+    Without priors the model draws pixels. Otherwise it is an autoencoder, and the priors are those that `load` gives.
+    grid is (rows, columns) of what is drawn first: `grid_of`.
     """
     if not priors:
         return functools.partial(sampling.sample, model)
     generate, needed = (codes.generate_levels, priors) if len(priors) == 2 else (codes.generate, priors[0])
     return lambda *arguments, **options: generate(model, *needed, *arguments, **options)[0]
+
+
+def grid_of(model, priors, image_shape):
+    """(rows, columns) of what is drawn first: of the image's pixels, or with priors of the coarsest codes."""
+    stride = model.stride if priors else 1
+    return image_shape[0] // stride, image_shape[1] // stride
 
 
 # -- what to draw ------------------------------------------------------------------------------------------------------
@@ -206,7 +212,7 @@ def drawings(args, model, about, prior=None):
     if prior:
         network = prior[0]
         model.check_size(*shape)
-        shape = shape[0] // model.stride, shape[1] // model.stride  # of the grid of codes
+        shape = grid_of(model, prior, shape)
     if args.label is None and not network.classes:
         return Plan(args.n or 64, shape, {}, lambda images, at=None: plotting.grid(images, model.levels, args.columns))
     labels, each = labels_of(args, about) or list(range(network.classes)), args.n or A_ROW

@@ -54,8 +54,7 @@ def main():
 
 def drawn_images(args, model, priors, image_shape, labels):
     """An image of each label, drawn by the model, or by the priors of its codes."""
-    stride = model.stride if priors else 1
-    grid = image_shape[0] // stride, image_shape[1] // stride
+    grid = draw.grid_of(model, priors, image_shape)
     return draw.drawer(model, *priors)(len(labels), grid, labels=labels, temperature=args.temperature, seed=args.seed,
                                        progress=True)
 

@@ -63,7 +63,7 @@ def main():
     args = parse_arguments()
     target, parts = pathlib.Path(args.target), stages(args.run)
     check_target(target, is_folder=bool(parts))
-    subjects, loaded = [load_subject(part) for part in parts or [args.run]], draw.load(drawn_by(args.run))
+    subjects, loaded = [load_subject(part) for part in parts or [args.run]], draw.load(asked_of_draw(args.run))
     datasets, checksums = [own_data(subject, args.data_dir) for subject in subjects], drawn_checksums(loaded)
     common = dict(command=args.command, minutes=args.minutes, machine=args.machine, date=args.date)
     statements = [{**common, "data": dataset.name, "figures": figures(args, subject, dataset.test), "drawn": []}
@@ -87,8 +87,8 @@ def check_target(target, is_folder):
     draw.check_writable(target.with_name(f"{target.name}.npz") if is_folder else target)
 
 
-def drawn_by(run):
-    """What draw.load asks for."""
+def asked_of_draw(run):
+    """The arguments that draw.load looks at."""
     return types.SimpleNamespace(checkpoint=run, prior=None)
 
 
@@ -98,10 +98,9 @@ def drawn_checksums(loaded):
     if not about.get("image_shape"):
         raise ValueError(f"{about['file']} doesn't say how large its images were")
     classes = (priors[0][0] if priors else model).classes
-    labels, stride = np.arange(DRAWN) % classes if classes else None, model.stride if priors else 1
-    grid = about["image_shape"][0] // stride, about["image_shape"][1] // stride
-    return [f"{zlib.crc32(image.tobytes()):08x}"
-            for image in draw.drawer(model, *priors)(DRAWN, grid, labels=labels)]
+    images = draw.drawer(model, *priors)(DRAWN, draw.grid_of(model, priors, about["image_shape"]),
+                                         labels=np.arange(DRAWN) % classes if classes else None)
+    return [f"{zlib.crc32(image.tobytes()):08x}" for image in images]
 
 
 def figures(args, subject, test):

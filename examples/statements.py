@@ -20,13 +20,13 @@ def checked_statement(file, about):
 
     Raises ValueError where it isn't what ship.py writes.
     """
-    trained = about.get("trained")
-    if trained is None:
+    statement = about.get("trained")
+    if statement is None:
         return None
-    check_kinds(file, "trained", trained, KINDS)
-    for figure in trained["figures"]:
+    check_kinds(file, "trained", statement, KINDS)
+    for figure in statement["figures"]:
         check_kinds(file, "figures", figure, KINDS_OF_A_FIGURE)
-    return trained
+    return statement
 
 
 def check_kinds(file, title, value, kinds):
@@ -37,13 +37,18 @@ def check_kinds(file, title, value, kinds):
 
 def print_statements(statements):
     """Print the figures of each, and once how all were trained; nothing for those that are None."""
-    statements = [trained for trained in statements if trained]
-    for trained in statements:
-        for figure in over_all_images(trained["figures"]):
-            print(f"stated: {words_of(figure, trained['data'])}")
-    for how in dict.fromkeys(f"        after {trained['minutes']:g} min on {trained['machine']}, {trained['date']}:\n"
-                             f"        {trained['command']}" for trained in statements):
+    statements = [statement for statement in statements if statement]
+    for statement in statements:
+        for figure in over_all_images(statement["figures"]):
+            print(f"stated: {words_of(figure, statement['data'])}")
+    for how in dict.fromkeys(map(words_of_training, statements)):
         print(how)
+
+
+def words_of_training(statement):
+    """How long, where and by which command: two lines."""
+    return (f"        after {statement['minutes']:g} min on {statement['machine']}, {statement['date']}:\n"
+            f"        {statement['command']}")
 
 
 def over_all_images(figures):
