@@ -15,7 +15,7 @@ From the first lesson to the second: `diff examples/train_pixelcnn.py examples/t
 import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
-from arguments import MOST_CHANNELS, ByData, odd, up_to
+from arguments import MOST_CHANNELS, ByData, odd, share_below_1, up_to
 
 from tinyar import models, training
 from tinyar.optim import cosine
@@ -30,6 +30,7 @@ def parse_arguments():
     add("--channels", type=up_to(MOST_CHANNELS), default=64, help="features a pixel (64)")
     add("--kernel-size", type=odd, default=3, help="odd; of the convolutions in the blocks (3)")
     add("--dilations", type=up_to(99), nargs="+", default=[1, 2, 1, 4, 1, 2, 1], help="one a block (1 2 1 4 1 2 1)")
+    add("--dropout", type=share_below_1, default=0.0, help="share of what each block adds that is dropped, below 1 (0)")
     arguments.add_pixel_arguments(parser)
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     drawing.add_drawing_arguments(parser)
@@ -41,7 +42,7 @@ def main():
     dataset = arguments.load_data(args)
     common = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels,
                   kernel_size=args.kernel_size, ordered_colors=not args.independent_colors,
-                  classes=arguments.classes_told(args, dataset), seed=args.seed)
+                  classes=arguments.classes_told(args, dataset), dropout=args.dropout, seed=args.seed)
     model = models.GatedPixelCNN.published("tutorial", **common, dilations=args.dilations)
     arguments.print_start(dataset, model)
     arguments.start_from(args, model)

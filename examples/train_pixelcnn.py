@@ -16,7 +16,7 @@ From the first lesson to the second: `diff examples/train_pixelcnn.py examples/t
 import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
-from arguments import MOST_CHANNELS, ByData, odd, up_to
+from arguments import MOST_CHANNELS, ByData, odd, share_below_1, up_to
 
 from tinyar import models, training
 from tinyar.optim import cosine
@@ -33,6 +33,7 @@ def parse_arguments():
     add("--blocks", type=up_to(100, least=0), default=5, help="residual blocks (5)")
     add("--no-layer-norm", action="store_true", help="leave out LayerNorm")
     add("--no-residual", action="store_true", help="leave out the residual connections")
+    add("--dropout", type=share_below_1, default=0.0, help="share of what each block adds that is dropped, below 1 (0)")
     arguments.add_pixel_arguments(parser)
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     drawing.add_drawing_arguments(parser)
@@ -44,7 +45,7 @@ def main():
     dataset = arguments.load_data(args)
     common = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels,
                   kernel_size=args.kernel_size, ordered_colors=not args.independent_colors,
-                  classes=arguments.classes_told(args, dataset), seed=args.seed)
+                  classes=arguments.classes_told(args, dataset), dropout=args.dropout, seed=args.seed)
     model = models.PixelCNN(**common, blocks=args.blocks,
                             layer_norm=not args.no_layer_norm, residual=not args.no_residual)
     arguments.print_start(dataset, model)

@@ -7,7 +7,7 @@ from tinyar import data, training
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layers import ELU, Chain, Dropout, HideImages, Linear, noise_told
 from tinyar.layers.dropout import mixed
-from tinyar.models import PixelCNN
+from tinyar.models import GatedPixelCNN, PixelCNN
 from tinyar.training import nonfinite
 from tinyar.training.parallel import Workers
 
@@ -132,6 +132,27 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path):
     training.fit(resumed, IMAGES, epochs=4, out=tmp_path, resume=True, **options)
     for (_, one), (_, other) in zip(unbroken.arrays(), resumed.arrays()):
         np.testing.assert_array_equal(to_host(one), to_host(other))
+
+
+@pytest.mark.parametrize("kind, options, blocks", [
+    (PixelCNN, dict(blocks=3), 3), (GatedPixelCNN, dict(dilations=(1, 2)), 2),
+    (GatedPixelCNN, dict(dilations=(1, 2), first="plain", first_kernel=3), 2)])
+def test_a_model_drops_what_its_blocks_add_in_training_alone(kind, options, blocks):
+    options = dict(levels=17, channels=6, kernel_size=3, **options)
+    model, without = kind(dropout=0.5, **options), kind(**options)
+    assert [layer.rate for _, layer in model.layers() if isinstance(layer, Dropout)] == [0.5] * blocks
+    for (name, one), (same, other) in zip(model.arrays(), without.arrays(), strict=True):
+        assert name == same and (to_host(one) == to_host(other)).all()  # so weights go from one to the other
+    x, y = to_device(IMAGES[:4]), to_host(without(to_device(IMAGES[:4])))
+    np.testing.assert_array_equal(to_host(model(x)), y)
+    np.testing.assert_array_equal(to_host(without.forward(x)), y)
+    with noise_told(model, 0, 1, 0):
+        assert (to_host(model.forward(x)) != y).mean() > 0.9
+    with pytest.raises(RuntimeError, match="forward without noise"):
+        model.forward(x)
+    for rate in (1, -0.1, "0.5"):
+        with pytest.raises(ValueError, match="rate is a share from 0 to below 1"):
+            kind(dropout=rate, **options)
 
 
 # -- whole images ------------------------------------------------------------------------------------------------------

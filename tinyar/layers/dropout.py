@@ -43,11 +43,13 @@ class Dropout(Pointwise):
 
     def forward(self, x):
         self.cache = self.mask(x.shape).astype(x.dtype) * (1 / (1 - self.rate)) if self.rate else xp.ones((), x.dtype)
-        return x * self.cache
+        return x * self.cache if self.rate else x
 
     def backward(self, dy, need_dx=True):
         scaled_mask = self.take_cache()
-        return dy * scaled_mask if need_dx else None
+        if not need_dx:
+            return None
+        return dy * scaled_mask if self.rate else dy
 
     def replica(self):
         twin = super().replica()
@@ -81,7 +83,7 @@ class HideImages(Dropout):
     def forward(self, x):
         shape = (len(x),) + (1,) * (x.ndim - 1)
         self.cache = self.mask(shape).astype(x.dtype) if self.rate else xp.ones((), x.dtype)
-        return x * self.cache
+        return x * self.cache if self.rate else x
 
 
 def mixed(z):

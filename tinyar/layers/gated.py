@@ -15,6 +15,7 @@ from tinyar.conditions import Conditional
 from tinyar.layer import Layer
 from tinyar.layers.colors import ColorLinear, conv1x1
 from tinyar.layers.combine import Sum
+from tinyar.layers.dropout import Dropout
 from tinyar.layers.pointwise import Gate, Linear
 from tinyar.layers.shape import move_down, move_up
 from tinyar.layers.shifted import ShiftedConv2d
@@ -28,14 +29,14 @@ class GatedBlock(Layer):
                 v'  = gate(A_v)                     tanh of the first half times sigmoid of the second
                 S   = A_v, moved down one row       if `shift`; a zero row comes in at the top
                 A_h = conv_h(h) + c V_h + S W_l     columns -m d .. 0 of the row; without 0 under mask A
-                h'  = [h +] gate(A_h) W_o           the "h +" if `residual`
-    backward    dg   = dh' W_o^T                    of gate(A_h); then dA_h by the gate's own backward
+                h'  = [h +] m gate(A_h) W_o         the "h +" if `residual`; m the mask of `dropout`, else 1
+    backward    dg   = (m dh') W_o^T                of gate(A_h); then dA_h by the gate's own backward
                 dh   = conv_h^T(dA_h) [+ dh']       conv^T: the backward of the convolution
                 dS   = dA_h W_l^T
                 dA_v = dS, moved up one row         if `shift`; a zero row comes in at the bottom
                        + the gate's backward of dv', which is 0 in the last block
                 dv   = conv_v^T(dA_v)
-                dW_o = sum_rc gate(A_h)^T dh',  dW_l = sum_rc S^T dA_h,  dV_h = sum_rc c^T dA_h,  dV_v = sum_rc c^T dA_v
+                dW_o = sum_rc gate(A_h)^T m dh',  dW_l = sum_rc S^T dA_h,  dV_h = sum_rc c^T dA_h,  dV_v = sum_rc c^T dA_v
 
     The shift: A_v at row r has seen row r itself, to its very end. Moved down a row, it reaches h only where all that
     is past. A model whose first vertical layer already leaves out row r has shift=False. Neither the move
@@ -51,7 +52,7 @@ class GatedBlock(Layer):
     """
 
     def __init__(self, in_channels, channels, kernel_size, mask_type="B", dilation=1, shift=True, residual=True,
-                 last=False, colors=1, condition_channels=0, rng=None):
+                 last=False, colors=1, condition_channels=0, dropout=0.0, rng=None):
         super().__init__()
         if kernel_size < 3 or kernel_size % 2 == 0:
             raise ValueError(f"GatedBlock: kernel_size must be odd and at least 3, got {kernel_size!r}")
@@ -67,6 +68,7 @@ class GatedBlock(Layer):
         self.horizontal_condition = Conditional(condition_channels, 2 * channels)
         self.horizontal_gate = Gate()
         self.output = conv1x1(channels, channels, colors, rng)
+        self.dropout = Dropout(dropout)
 
     # -- the whole image -----------------------------------------------------------------------------------------------
 
@@ -82,14 +84,16 @@ class GatedBlock(Layer):
         above = self.vertical_condition.forward(self.vertical.forward(v))  # A_v (batch, height, width, 2 * channels)
         across = self.horizontal.forward(h)
         across += self.link.forward(move_down(above) if self.shift else above)
-        out = self.output.forward(self.horizontal_gate.forward(self.horizontal_condition.forward(across)))  # of A_h
+        gated = self.horizontal_gate.forward(self.horizontal_condition.forward(across))  # of A_h
+        out = self.dropout.forward(self.output.forward(gated))
         v_out, h_out = None if self.last else self.vertical_gate.forward(above), h + out if self.residual else out
         return v_out, h_out
 
     def backward(self, dv_out, dh_out, need_dx=True):
         """(dv, dh) of (dv', dh'); dv' is ignored in the last block. Both are None without need_dx."""
-        # h' = h + output(gate(A_h)),  A_h = conv_h(h) + c V_h + link(S)
-        dacross = self.horizontal_condition.backward(self.horizontal_gate.backward(self.output.backward(dh_out)))
+        # h' = h + m output(gate(A_h)),  A_h = conv_h(h) + c V_h + link(S)
+        dgated = self.output.backward(self.dropout.backward(dh_out))
+        dacross = self.horizontal_condition.backward(self.horizontal_gate.backward(dgated))
         dh = self.horizontal.backward(dacross, need_dx)
         dabove = self.link.backward(dacross)
         # S = A_v moved down

@@ -49,7 +49,8 @@ class GatedPixelCNN(AutoregressiveModel):
                         nothing is moved then
         head            activation, 1x1 for each width in `head`, then activation, 1x1 to image_channels * levels logits
 
-    activation is "relu" or "elu". classes and map_channels: the condition enters every gated block, both streams.
+    activation is "relu" or "elu". dropout is the share of the numbers that a block adds to the horizontal stream which
+    are dropped in training. classes and map_channels: the condition enters every gated block, both streams.
     With map_codes a Conditioner of map_units residual units makes features of the codes first.
     The weights of the last layer start at a tenth of the usual size, so that the first loss is near ln(levels).
     What x, logits and the other options are: see AutoregressiveModel. GatedPixelCNN.published("tutorial", classes=10)
@@ -60,7 +61,7 @@ class GatedPixelCNN(AutoregressiveModel):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, first="gated", first_kernel=7,
                  kernel_size=3, dilations=(1,) * 7, head=(64,), activation="relu", one_hot=False, classes=0,
-                 map_channels=0, map_codes=0, map_units=2, seed=0):
+                 map_channels=0, map_codes=0, map_units=2, dropout=0.0, seed=0):
         super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels,
                          map_codes, map_width=channels)
         dilations, head = whole_numbers("dilations", dilations), whole_numbers("head", head)
@@ -84,7 +85,7 @@ class GatedPixelCNN(AutoregressiveModel):
             blocks = [GatedBlock(self.inputs, channels, first_kernel, "A",
                                  residual=False, last=not dilations, **common)]
         blocks += [GatedBlock(channels, channels, kernel_size, dilation=d, shift=first == "gated",
-                              last=i == len(dilations), **common)
+                              last=i == len(dilations), dropout=dropout, **common)
                    for i, d in enumerate(dilations, start=1)]
         last = self.head(channels, head, ReLU if activation == "relu" else ELU, rng)
         self.net = Chain(TwoStreams(blocks, shift=first == "gated"), *last)

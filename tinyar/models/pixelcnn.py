@@ -15,6 +15,7 @@ import numpy as np
 
 from tinyar.layers.colors import conv1x1
 from tinyar.layers.combine import Chain, Residual
+from tinyar.layers.dropout import Dropout
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ReLU
@@ -47,7 +48,8 @@ class PixelCNN(AutoregressiveModel):
           plain        ReLU, k x k mask B                           channels -> channels
         head       ReLU, 1x1 for each width in `head`, then ReLU, 1x1 to image_channels * levels logits
 
-    residual=False leaves out the "u +", layer_norm=False the LayerNorm. With ordered_colors the channels of every
+    residual=False leaves out the "u +", layer_norm=False the LayerNorm. dropout is the share of the numbers of body(u)
+    that are dropped in training. With ordered_colors the channels of every
     layer are dealt out to the colours and masked in the order R, G, B. With classes or map_channels each k x k
     convolution is followed by a bias that depends on the condition (`tinyar.conditions.Conditional`). The weights of
     the last layer start at a tenth of the usual size, so that the first loss is near ln(levels). What x, logits and
@@ -61,7 +63,7 @@ class PixelCNN(AutoregressiveModel):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, blocks=5, block="bottleneck",
                  first_kernel=7, kernel_size=7, layer_norm=True, residual=True, head=(64,), one_hot=False, classes=0,
-                 map_channels=0, seed=0):
+                 map_channels=0, dropout=0.0, seed=0):
         super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
         head = whole_numbers("head", head)
         if block not in ("bottleneck", "plain"):
@@ -74,7 +76,7 @@ class PixelCNN(AutoregressiveModel):
         rng = np.random.default_rng(seed)
         links = self.convolution(self.inputs, channels, first_kernel, "A", rng)
         for _ in range(blocks):
-            body = Chain(*self.body(rng))
+            body = Chain(*self.body(rng), Dropout(dropout))
             links += [LayerNorm(channels, self.colors)] if layer_norm else []
             links += [Residual(body) if residual else body]
         self.net = Chain(*links, *self.head(channels, head, ReLU, rng))
