@@ -9,6 +9,7 @@ from tinyar.layer import Layer
 from tinyar.layers.combine import Chain, Residual
 from tinyar.layers import LayerNorm, Linear, MaskedConv2d, ReLU
 from tinyar.layers.colors import group_slices
+from tinyar.layers.columns import expand_taps, maps_of_taps
 
 
 def normal(*shape, seed=0):
@@ -57,6 +58,25 @@ def test_convolution_equals_its_loops(size, mask, colors, height, width):
         layer.centre.params = layer.centre.grads
     expected = dkernel * references.live(size, mask, colors, 4, 5)
     np.testing.assert_allclose(to_host(layer.dense_kernel()), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("segments", [
+    [(0, (-1, 0))], [(-2, (-1, 0, 1)), (-1, (-1, 0, 1)), (0, (-1,))], [(-2, (-2, 0, 2)), (0, (-2, 0))],
+    [(0, (0, 1, 2)), (1, (-1, 0, 1)), (3, (-1, 0))], [(1, (1,))]])
+@pytest.mark.parametrize("channels, dtype", [(1, "float32"), (4, "float32"), (6, "float32"), (6, "float64")])
+def test_taps_side_by_side_are_the_moved_images(segments, channels, dtype):
+    """Both ways to lay them out; 16 bytes are moved at a time where the channels make so many."""
+    x = normal(2, 4, 5, channels).astype(dtype)
+    expected = []
+    for r, c in np.ndindex(4, 5):
+        taps = [(r + i, c + j) for i, columns in segments for j in columns]
+        expected.append([x[:, u, v] if 0 <= u < 4 and 0 <= v < 5 else 0 * x[:, 0, 0] for u, v in taps])
+    expected = np.array(expected).transpose(2, 0, 1, 3).reshape(2, 20, -1)  # (batch, pixels, taps * channels)
+    rows, maps = expand_taps(to_device(x), segments), maps_of_taps(to_device(x), segments)
+    assert rows.dtype == maps.dtype == dtype
+    np.testing.assert_array_equal(to_host(rows).reshape(expected.shape), expected)
+    np.testing.assert_array_equal(to_host(maps)[:, :-1].swapaxes(1, 2), expected)
+    assert (to_host(maps)[:, -1] == 1).all()
 
 
 @pytest.mark.parametrize("size, mask, colors", CONVOLUTIONS)

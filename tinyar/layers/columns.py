@@ -7,6 +7,9 @@ where nothing is copied. As a loop:
 
     for place, j in enumerate(columns):
         expanded[:, r, c, place] = x[:, r, c + j]        0 outside the image
+
+A GPU takes the usual expansion (`expand_taps`). Its time goes into calls more than into copies, and this way a layer is
+one product instead of one for every kernel row.
 """
 
 from tinyar.backend import xp
@@ -35,16 +38,73 @@ def windows(padded, columns, width):
 
     padded (batch, rows, left + width + right, channels) -> (batch, rows, width, len(columns) * channels)
     """
-    first, step = columns[0] + margins(columns)[0], columns[1] - columns[0] if len(columns) > 1 else 1
-    by_image, by_row, by_pixel, by_channel = padded.strides
-    # Neighbours in a row lie side by side already, so that a window is a strided piece of it, and the windows overlap.
-    overlapping = xp.lib.stride_tricks.as_strided(
-        padded[:, :, first:], (*padded.shape[:2], width, len(columns), padded.shape[3]),
-        (by_image, by_row, by_pixel, step * by_pixel, by_channel))
+    overlapping = overlapping_windows(padded, columns, width, margins(columns)[0])
     return xp.ascontiguousarray(overlapping).reshape(*padded.shape[:2], width, -1)
+
+
+def overlapping_windows(padded, columns, width, left):
+    """The same as a view (batch, rows, width, len(columns), channels), of rows with any margin `left`.
+
+    Neighbours in a row lie side by side already, so that a window is a strided piece of it, and the windows overlap.
+    """
+    step = columns[1] - columns[0] if len(columns) > 1 else 1
+    by_image, by_row, by_pixel, by_channel = padded.strides
+    return xp.lib.stride_tricks.as_strided(
+        padded[:, :, left + columns[0]:], (*padded.shape[:2], width, len(columns), padded.shape[3]),
+        (by_image, by_row, by_pixel, step * by_pixel, by_channel))
 
 
 def shifted_rows(expanded, first, height):
     """Rows first .. first + height - 1 of an expansion as matrices (batch, height * width, ...): a view, no copy."""
     batch, _, width, features = expanded.shape
     return expanded[:, first:first + height].reshape(batch, height * width, features)
+
+
+def expand_taps(x, segments):
+    """For each pixel (r, c) the pixels (r + i, c + j) at all taps of a kernel, side by side; zeros outside the image.
+
+    x (batch, height, width, channels) -> (batch * height * width, taps * channels). segments: (row offset i, column
+    offsets j) each, the rows increasing, the columns increasing in equal steps.
+    """
+    batch, height, width, channels = x.shape
+    padded, above, left = framed_for(segments, x)
+    if channels * x.itemsize % 16 == 0:
+        padded = padded.view(xp.complex128)  # a copy takes its time for each number: so let a number be 16 bytes
+    taps = sum(len(columns) for _, columns in segments)
+    expanded = xp.empty((batch, height, width, taps, padded.shape[-1]), dtype=padded.dtype)
+    first = 0
+    for row, columns in segments:
+        expanded[..., first:first + len(columns), :] = overlapping_windows(
+            padded[:, above + row:above + row + height], columns, width, left)
+        first += len(columns)
+    return expanded.view(x.dtype).reshape(batch * height * width, -1)
+
+
+def maps_of_taps(x, segments):
+    """The same for few channels, as maps: for each tap the image moved by its offset; the last map is 1, which a bias
+    meets. -> (batch, taps * channels + 1, height * width)
+    """
+    batch, height, width, channels = x.shape
+    padded, above, left = framed_for(segments, x)
+    padded = xp.ascontiguousarray(padded.transpose(0, 3, 1, 2))
+    corners = [(above + row, left + column) for row, columns in segments for column in columns]
+    moved = xp.empty((batch, len(corners) * channels + 1, height, width), dtype=x.dtype)
+    for n, (row, column) in enumerate(corners):
+        moved[:, n * channels:(n + 1) * channels] = padded[:, :, row:row + height, column:column + width]
+    moved[:, -1] = 1
+    return moved.reshape(batch, -1, height * width)
+
+
+def framed_for(segments, x):
+    """x with as many zero rows and columns around it as its taps need; how many are above and how many on the left."""
+    batch, height, width, channels = x.shape
+    above, below = margins((segments[0][0], segments[-1][0]))
+    left, right = (max(sides) for sides in zip(*(margins(columns) for _, columns in segments)))
+    padded = xp.zeros((batch, above + height + below, left + width + right, channels), dtype=x.dtype)
+    padded[:, above:above + height, left:left + width] = x
+    return padded, above, left
+
+
+def sum_images(products):
+    """The sum of the matrices of all images; on a GPU all images make one matrix already."""
+    return products.sum(axis=0) if products.ndim == 3 else products

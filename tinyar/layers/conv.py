@@ -17,8 +17,8 @@ and backward, and drawing.
 
 import numpy as np
 
-from tinyar.backend import xp
-from tinyar.layers.columns import expand_width, margins, shifted_rows, windows
+from tinyar.backend import on_gpu, xp
+from tinyar.layers.columns import expand_taps, expand_width, maps_of_taps, margins, shifted_rows, sum_images, windows
 from tinyar.layers.pointwise import as_rows, check_images, sum_rows
 from tinyar.layers.weights import Weighted
 
@@ -46,7 +46,8 @@ class CausalConv2d(Weighted):
     (`expand_width`). A segment is then one matrix product with the expansion, read i rows away (`shifted_rows`).
     Backward expands dy in the same way, for dx and dw both. The offsets are then -j, so the taps lie in reverse order.
     Where a segment meets few numbers of x, as in the first layer, all taps are laid side by side instead, and one
-    product does it (`taps_matrix`).
+    product does it (`taps_matrix`). On a GPU that is so in every layer (`expand_taps`): there a copy costs little, and
+    each small product a call.
 
     Drawing. The last rows of the input, slots = 1 - (the topmost offset) of them, are kept in a ring: row r in slot
     r % slots. So at row r the row with offset i is in slot (r + i) % slots. A step is one matrix product of the ring's
@@ -59,7 +60,7 @@ class CausalConv2d(Weighted):
         self.segments = [(row, tuple(columns)) for row, columns in segments]
         self.columns = max((columns for _, columns in self.segments), key=len, default=(0,))
         self.top = self.segments[0][0] if self.segments else 0  # offset of the topmost row
-        self.few_inputs = len(self.segments) > 1 and len(self.columns) * in_channels < FEW_INPUTS
+        self.few_inputs = not on_gpu and len(self.segments) > 1 and len(self.columns) * in_channels < FEW_INPUTS
         if self.segments:  # a 1x1 kernel may have no tap but the colours of its centre
             self.add_kernel(w, weight_norm)
         if bias:
@@ -91,30 +92,34 @@ class CausalConv2d(Weighted):
         return self.started_by_data(y.reshape(*x.shape[:3], self.out_channels))
 
     def windows_of(self, x, w):
-        """Yield (window (batch, pixels, taps * in), the part of w that it meets) for every segment."""
+        """Yield (window, the part of w that it meets): (batch, pixels, taps * in) for every segment, or, on a GPU,
+        (batch * pixels, taps * in) for all of them.
+        """
+        if on_gpu and self.segments:
+            yield expand_taps(x, self.segments), w
+            return
         expanded = expand_width(x, self.columns, above=-self.top)
         for row, w_row in self.kernel_rows(w):
             yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(w_row) * self.in_channels], w_row
 
-    def taps_matrix(self, x):
-        """For each pixel (r, c) the inputs (r + i, c + j) of all taps, and a 1, which the bias meets.
-
-        (batch, taps * in + 1, pixels): for each tap a copy of the image, moved by its offset. None where x has so many
-        channels that a product for each segment is faster.
+    def windows_back(self, dy, *kernels):
+        """The same of dy: yield (window, the part of each kernel). Pixel (r, c) is read by the outputs (r - i, c - j).
+        Its columns ascend as -j, so the taps of a segment lie back to front, and a short segment has the last ones.
         """
+        if on_gpu and self.segments:
+            mirrored = [(-row, [-j for j in reversed(columns)]) for row, columns in reversed(self.segments)]
+            yield expand_taps(dy, mirrored), *(w.reshape(-1, self.in_channels, self.out_channels) for w in kernels)
+            return
+        expanded = expand_width(dy, [-j for j in reversed(self.columns)], below=-self.top)
+        for rows in zip(*map(self.kernel_rows, kernels)):
+            row, taps = rows[0][0], len(rows[0][1])
+            window = shifted_rows(expanded, -row, dy.shape[1])[..., -taps * self.out_channels:]  # dy[r - i, c - j]
+            yield window, *(w for _, w in rows)
+
+    def taps_matrix(self, x):
+        """The maps of all taps, `maps_of_taps`; None where x has so many channels that windows are faster."""
         check_images(self, x)
-        if not self.few_inputs:
-            return None
-        batch, height, width, channels = x.shape
-        (left, right), above = margins(self.columns), -self.top
-        padded = xp.zeros((batch, channels, above + height, left + width + right), dtype=x.dtype)
-        padded[:, :, above:, left:left + width] = x.transpose(0, 3, 1, 2)
-        corners = [(above + row, left + column) for row, columns in self.segments for column in columns]
-        moved = xp.empty((batch, len(corners) * channels + 1, height, width), dtype=x.dtype)
-        for n, (row, column) in enumerate(corners):
-            moved[:, n * channels:(n + 1) * channels] = padded[:, :, row:row + height, column:column + width]
-        moved[:, -1] = 1
-        return moved.reshape(batch, -1, height * width)
+        return maps_of_taps(x, self.segments) if self.few_inputs else None
 
     def kernel_and_bias(self):
         """w and below it b, as one matrix (taps * in + 1, out)."""
@@ -136,21 +141,15 @@ class CausalConv2d(Weighted):
         return self.backward_taps(x, dy) if need_dx else self.backward_weights(x, by_tap, dy)
 
     def backward_taps(self, x, dy):
-        """dw and dx, both from one expansion of dy: pixel (r, c) is read by the outputs (r - i, c - j). Its columns
-        ascend as -j, so the taps of a segment lie back to front, and a short segment has the last ones.
-        """
-        batch, height, width, _ = x.shape
-        expanded = expand_width(dy, [-j for j in reversed(self.columns)], below=-self.top)
-        x_by_channel = x.reshape(batch, height * width, -1).swapaxes(1, 2)  # (batch, in, pixels)
+        """dw and dx, both from one expansion of dy."""
         kernel, dx = self.kernel(), None
         dkernel = None if kernel is None else xp.empty_like(kernel)
-        for (row, w), (_, dw) in zip(self.kernel_rows(kernel), self.kernel_rows(dkernel)):
+        for window, w, dw in self.windows_back(dy, kernel, dkernel):
             # y[r, c] += sum_j x[r + i, c + j] w[i, j]
-            unused = len(self.columns) - len(w)
-            window = shifted_rows(expanded, -row, height)[..., unused * self.out_channels:]  # dy[r - i, c - j]
             product = xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
             dx = product if dx is None else xp.add(dx, product, out=dx)
-            products = xp.matmul(x_by_channel, window).sum(axis=0)  # (in, taps * out)
+            x_by_channel = x.reshape(*window.shape[:-1], -1).swapaxes(-1, -2)  # (batch, in, pixels)
+            products = sum_images(xp.matmul(x_by_channel, window))  # (in, taps * out)
             dw[...] = products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         if dkernel is not None:
             self.add_dw(dkernel)
@@ -158,15 +157,15 @@ class CausalConv2d(Weighted):
 
     def backward_weights(self, x, by_tap, dy):
         """dw alone, for the layer that reads the data: expanding x is cheaper there than expanding dy."""
-        dy_by_image = dy.reshape(len(x), -1, self.out_channels)
         # y[r, c] += sum_ij x[r + i, c + j] w[i, j]
         if by_tap is not None:
-            products = xp.matmul(by_tap, dy_by_image).sum(axis=0)  # (taps * in + 1, out)
+            products = xp.matmul(by_tap, dy.reshape(len(x), -1, self.out_channels)).sum(axis=0)  # (taps * in + 1, out)
             self.add_dw(products[:-1].reshape(self.kernel_shape))
         elif self.segments:
             dkernel = xp.empty(self.kernel_shape, dtype=dy.dtype)
             for window, dw in self.windows_of(x, dkernel):
-                dw[...] = xp.matmul(window.swapaxes(1, 2), dy_by_image).sum(axis=0).reshape(dw.shape)
+                products = xp.matmul(window.swapaxes(-1, -2), dy.reshape(*window.shape[:-1], -1))
+                dw[...] = sum_images(products).reshape(dw.shape)
             self.add_dw(dkernel)
 
     # -- drawing -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from tinyar.backend import fuse
 from tinyar.optim.arrays import check_arrays, check_count_of_updates, copy_arrays
 
 
@@ -30,8 +31,7 @@ class WeightAverage:
         self.t += 1
         d = min(self.decay, (1 + self.t) / (10 + self.t))
         for name, param, _ in self.model.parameters():
-            average = self.average[name]
-            average += (1 - d) * (param - average)
+            move(self.average[name], param, 1 - d)
 
     @contextlib.contextmanager
     def applied(self):
@@ -61,3 +61,9 @@ class WeightAverage:
         self.check_state(state)
         self.t = state["t"]
         copy_arrays(state["average"], self.average)
+
+
+@fuse
+def move(average, param, share):
+    """The formula for one parameter: the average goes this share of the way to it."""
+    average += share * (param - average)
