@@ -30,7 +30,7 @@ UNUSED = [
     ("hide_labels", "it goes with --classes", {"classes": True}),
     ("components", "it goes with --likelihood mixture", {"likelihood": "mixture"}),
     *((option, "--flat trains no prior", {"flat": False})
-      for option in ("prior", "prior_channels", "prior_epochs", "classes")),
+      for option in ("prior", "prior_channels", "prior_dropout", "prior_epochs", "classes")),
 ]
 
 GO_ON = "--resume goes on with the latest run saved, --resume --out FOLDER with the one there"

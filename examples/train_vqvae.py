@@ -23,7 +23,7 @@ import arguments
 import drawing
 import numpy as np
 import splits
-from arguments import MOST_CHANNELS, ByData, up_to, whole
+from arguments import MOST_CHANNELS, ByData, share_below_1, up_to, whole
 
 from tinyar import codes, models, training
 from tinyar.layers.usage import perplexity, share_in_use
@@ -49,6 +49,8 @@ def parse_arguments():
     add("--prior", default="pixelcnn", choices=["pixelcnn", "gated", "pixelcnnpp", "pixelsnail"],
         help="network that learns the codes (pixelcnn)")
     add("--prior-channels", type=up_to(MOST_CHANNELS, least=2), help="features a code in the prior (64; pixelcnnpp 32)")
+    add("--prior-dropout", type=share_below_1, default=0.0,
+        help="share of what each of its blocks adds that is dropped, below 1 (0)")
     add("--classes", action="store_true", help="tell the prior the class of each image")
     add("--prior-epochs", type=whole, default=8, help="how often the prior sees every training image (8)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
@@ -106,7 +108,7 @@ def learn_codes(args, autoencoder, dataset, grids, classes, cost, folder):
     """Stage two: train a prior on the grids of codes, measure it, and draw from it; the names of the pictures."""
     grid = grids.image_shape[:2]
     width = {"channels": args.prior_channels} if args.prior_channels else {}
-    common = dict(one_hot=True, classes=classes, seed=args.seed, **width)
+    common = dict(one_hot=True, classes=classes, dropout=args.prior_dropout, seed=args.seed, **width)
     if args.prior == "gated":
         prior = models.GatedPixelCNN(args.codes, first="plain", first_kernel=3, dilations=(1, 2, 1, 2, 1), **common)
     elif args.prior == "pixelcnnpp":

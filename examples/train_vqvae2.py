@@ -46,6 +46,8 @@ def parse_arguments():
         help="share of the training images that the decoder paints from their top codes alone (0.25; 0.1 for digits)")
     add("--output", default="mse", choices=["mse", "categorical", "mixture"],
         help="what the decoder paints: levels, judged by squared error, or a softmax or a mixture over them (mse)")
+    add("--prior-dropout", type=share_below_1, default=0.0,
+        help="share of what each of their blocks adds that is dropped, below 1 (0)")
     add("--classes", action="store_true", help="tell the priors the class of each image")
     add("--prior-epochs", type=whole, default=8, help="how often the priors see every training image (8)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
@@ -77,10 +79,10 @@ def main():
 
     # Stages two and three.
     top, bottom = codes.cached_datasets(folder / "codes.npz", autoencoder, dataset)
-    priors = {"top": models.PixelSNAIL(args.codes, likelihood="softmax", blocks=2, one_hot=True, classes=classes,
-                                       seed=args.seed),
+    common = dict(one_hot=True, classes=classes, dropout=args.prior_dropout, seed=args.seed)
+    priors = {"top": models.PixelSNAIL(args.codes, likelihood="softmax", blocks=2, **common),
               "bottom": models.GatedPixelCNN(args.codes, first="plain", first_kernel=3, dilations=(1, 2, 1, 2, 1),
-                                             one_hot=True, classes=classes, map_codes=args.codes, seed=args.seed)}
+                                             map_codes=args.codes, **common)}
     nats_an_image, bits = 0.0, cost
     for (level, prior), grids in zip(priors.items(), (top, bottom)):
         nats, grid = learn_codes(args, level, prior, autoencoder, grids, folder), grids.image_shape

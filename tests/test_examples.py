@@ -238,6 +238,8 @@ def test_train_vqvae_flat_and_categorical(tmp_path):
     (["--flat", "--classes"], "--classes would do nothing: --flat trains no prior"),
     (["--flat", "--prior", "gated"], "--prior would do nothing: --flat trains no prior"),
     (["--flat", "--prior-channels", "8"], "--prior-channels would do nothing: --flat trains no prior"),
+    (["--flat", "--prior-dropout", "0.1"], "--prior-dropout would do nothing: --flat trains no prior"),
+    (["--prior-dropout", "1"], "--prior-dropout: expected a number from 0 to below 1"),
 ])
 def test_bad_arguments_of_train_vqvae(tmp_path, arguments, message):
     assert message in refused("train_vqvae.py", "--data", "digits", *arguments, folder=tmp_path)

@@ -65,9 +65,10 @@ def test_where_pixels_look(trained, tmp_path):
 def test_as_the_prior_of_a_vqvae(tmp_path):
     out, _ = run("train_vqvae.py", "--data", "digits", "--codes", "8", "--widths", "8", "--epochs", "1",
                  "--prior-epochs", "1", "--samples", "4", "--prior", "pixelsnail", "--prior-channels", "8", "--classes",
-                 folder=tmp_path)
+                 "--prior-dropout", "0.1", folder=tmp_path)
     assert "prior: PixelSNAIL on 4x4 codes" in out
-    assert checkpoint.load(tmp_path / "runs/vqvae-digits/prior/model.npz")[0].config["channels"] == 8
+    prior, _ = checkpoint.load(tmp_path / "runs/vqvae-digits/prior/model.npz")
+    assert (prior.config["channels"], prior.config["dropout"]) == (8, 0.1)
     assert 0.5 < float(out.split(" bits, that is ")[1].split()[0]) < np.log(8)
     run("draw.py", "runs/vqvae-digits", "--label", "3", "--n", "2", "--out", "drawn.png", folder=tmp_path)
 
