@@ -15,7 +15,8 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, load_again, path
+from arguments import ArgumentParser, load_again
+from kinds import path
 from pixel_levels import least_certain, load_runs, parse_with_picture, tables_of
 from weights import beside
 

@@ -17,7 +17,7 @@ import csv
 import sys
 
 import arguments
-from arguments import MOST_CHANNELS, ByData, odd, path, rate, up_to, whole
+from kinds import MOST_CHANNELS, ByData, odd, path, rate, up_to, whole
 
 from tinyar import models, training
 from tinyar.data.atomic import atomic_write

@@ -19,7 +19,7 @@ import time
 
 import arguments
 import numpy as np
-from arguments import ByData, path, positive, rate, up_to, whole
+from kinds import ByData, path, positive, rate, up_to, whole
 
 from tinyar import models, sampling, training
 from tinyar.data.atomic import atomic_write

@@ -29,9 +29,9 @@ import functools
 import pathlib
 
 import numpy as np
-from arguments import (MOST_DRAWN, ArgumentParser, checked_about, load_again, natural, path, print_classes, temperature,
-                       up_to, whole)
+from arguments import ArgumentParser, checked_about, load_again, print_classes
 from drawing import A_ROW, names_of
+from kinds import MOST_DRAWN, natural, path, temperature, up_to, whole
 from statements import checked_statement, print_statements
 from weights import beside, stages, weights_file
 

@@ -6,7 +6,7 @@ Every save_... returns the names of the files that it wrote, a list. Of several 
 import functools
 
 import numpy as np
-from arguments import MOST_DRAWN, temperature, up_to
+from kinds import MOST_DRAWN, temperature, up_to
 from matplotlib.colors import hsv_to_rgb
 
 from tinyar import codes, layers, sampling

@@ -28,9 +28,10 @@ import arguments
 import numpy as np
 import score_pictures
 import scores
-from arguments import MOST_NAMES, ArgumentParser, path, up_to, whole
+from arguments import MOST_NAMES, ArgumentParser
 from drawing import names_of
 from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, spread_evenly, strange_images
+from kinds import path, up_to, whole
 from statements import print_statements
 from subjects import check_comparable, load_subject, titles
 from weights import beside

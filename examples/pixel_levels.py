@@ -16,7 +16,8 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, checked_about, load_again, path, up_to
+from arguments import ArgumentParser, checked_about, load_again
+from kinds import path, up_to
 from weights import beside, name_of, weights_file
 
 from tinyar import backend

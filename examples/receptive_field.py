@@ -28,7 +28,8 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, path, up_to
+from arguments import ArgumentParser
+from kinds import path, up_to
 from weights import weights_file
 
 from tinyar import backend, layers, models

@@ -13,8 +13,9 @@ import functools
 
 import draw
 import numpy as np
-from arguments import MOST_DRAWN, ArgumentParser, load_again, natural, path, temperature, up_to
+from arguments import ArgumentParser, load_again
 from drawing import names_of
+from kinds import MOST_DRAWN, natural, path, temperature, up_to
 from scipy.ndimage import gaussian_filter
 
 NEAREST, BLUR = 5, 0.7  # training images that vote; pixels, the standard deviation of the blur

@@ -23,8 +23,9 @@ import arguments
 import draw
 import numpy as np
 import scores
-from arguments import ArgumentParser, path, positive, some_name, up_to
+from arguments import ArgumentParser
 from fitting import own_data, spread_evenly
+from kinds import path, positive, some_name, up_to
 from statements import print_statements
 from subjects import load_subject
 from weights import stages

@@ -20,7 +20,7 @@ import arguments
 import drawing
 import numpy as np
 import splits
-from arguments import MOST_CHANNELS, MOST_DRAWN, ByData, temperature, up_to, whole
+from kinds import MOST_CHANNELS, MOST_DRAWN, ByData, temperature, up_to, whole
 
 from tinyar import models, sampling, training
 from tinyar.optim import cosine

@@ -16,7 +16,7 @@ From the first lesson to the second: `diff examples/train_pixelcnn.py examples/t
 import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
-from arguments import MOST_CHANNELS, ByData, odd, share_below_1, up_to
+from kinds import MOST_CHANNELS, ByData, odd, share_below_1, up_to
 
 from tinyar import models, training
 from tinyar.optim import cosine

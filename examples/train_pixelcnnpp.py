@@ -15,7 +15,7 @@ What two such runs say of the levels of a pixel: `python examples/pixel_levels.p
 import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
-from arguments import MOST_CHANNELS, ByData, share_below_1, up_to
+from kinds import MOST_CHANNELS, ByData, share_below_1, up_to
 
 from tinyar import models, training
 from tinyar.optim import cosine

@@ -17,7 +17,7 @@ import math
 import arguments
 import drawing
 import splits
-from arguments import MOST_CHANNELS, ByData, positive, up_to, whole
+from kinds import MOST_CHANNELS, ByData, positive, up_to, whole
 from scipy.special import lambertw
 
 from tinyar import models, training

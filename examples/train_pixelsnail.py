@@ -14,7 +14,7 @@ Where the pixels of such a run look: `python examples/attention.py RUN`.
 import endings  # first, so that Ctrl-C ends the imports too in one line
 import arguments
 import drawing
-from arguments import MOST_CHANNELS, ByData, share_below_1, up_to
+from kinds import MOST_CHANNELS, ByData, share_below_1, up_to
 
 from tinyar import models, training
 from tinyar.optim import cosine

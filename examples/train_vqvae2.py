@@ -23,7 +23,7 @@ import arguments
 import drawing
 import numpy as np
 import splits
-from arguments import MOST_CHANNELS, ByData, share_below_1, up_to, whole
+from kinds import MOST_CHANNELS, ByData, share_below_1, up_to, whole
 from train_vqvae import fit
 
 from tinyar import codes, models, training

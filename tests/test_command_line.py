@@ -101,14 +101,14 @@ def test_help_explains_every_option(script):
 
 
 def test_kinds_of_options():
-    arguments = importlib.import_module("arguments")
+    kinds = importlib.import_module("kinds")
     for kind, good, bad in (
-            (arguments.whole, {"1": 1, "1000000": 10 ** 6}, ["0", "1000001", "1.0", "", "x", "-1", "9" * 5000]),
-            (arguments.natural, {"0": 0}, ["-1", "", "1e3", str(2 ** 63)]),
-            (arguments.odd, {"3": 3, "255": 255}, ["1", "4", "257"]),
-            (arguments.rate, {"0.001": 0.001, "1e-5": 1e-5}, ["0", "nan", "inf", "1e30", "-1", "1e400", ""]),
-            (arguments.temperature, {"0.5": 0.5}, ["1e-9", "1e9", "0"]),
-            (arguments.share, {"0": 0, "1": 1}, ["1.1", "-0.1", "nan"])):
+            (kinds.whole, {"1": 1, "1000000": 10 ** 6}, ["0", "1000001", "1.0", "", "x", "-1", "9" * 5000]),
+            (kinds.natural, {"0": 0}, ["-1", "", "1e3", str(2 ** 63)]),
+            (kinds.odd, {"3": 3, "255": 255}, ["1", "4", "257"]),
+            (kinds.rate, {"0.001": 0.001, "1e-5": 1e-5}, ["0", "nan", "inf", "1e30", "-1", "1e400", ""]),
+            (kinds.temperature, {"0.5": 0.5}, ["1e-9", "1e9", "0"]),
+            (kinds.share, {"0": 0, "1": 1}, ["1.1", "-0.1", "nan"])):
         for text, value in good.items():
             assert kind(text) == value
         for text in bad:
@@ -118,7 +118,7 @@ def test_kinds_of_options():
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch):
-    path = importlib.import_module("arguments").path
+    path = importlib.import_module("kinds").path
     monkeypatch.setenv("HOME", "/somebody")
     monkeypatch.setenv("USERPROFILE", "/somebody")
     assert path("~/x") == "/somebody/x" and path("a~/x") == "a~/x"

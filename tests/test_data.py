@@ -4,7 +4,7 @@ Some tests need the real files; they look into TINYAR_DATA and are skipped where
 """
 
 import argparse
-import importlib.util
+import importlib
 import os
 import pathlib
 import pickle
@@ -324,11 +324,9 @@ def test_the_home_folder_of_a_user_who_is_not_there_is_an_error(monkeypatch):
 
 @pytest.fixture(scope="module")
 def arguments():
-    path = pathlib.Path(__file__).parent.parent / "examples" / "arguments.py"
-    spec = importlib.util.spec_from_file_location("arguments", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(pathlib.Path(__file__).parent.parent / "examples")  # they import each other
+        yield importlib.import_module("arguments")
 
 
 def parsed(arguments, *line):

@@ -24,7 +24,8 @@ import signal  # noqa: E402
 import statistics  # noqa: E402
 import time  # noqa: E402
 
-from arguments import MOST_CHANNELS, ArgumentParser, some_name, up_to  # noqa: E402,F401
+from arguments import ArgumentParser  # noqa: E402,F401
+from kinds import MOST_CHANNELS, some_name, up_to  # noqa: E402,F401
 
 from tinyar.backend import choose_backend  # noqa: E402
 

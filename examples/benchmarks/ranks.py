@@ -24,8 +24,9 @@ import sys
 import time
 
 import numpy as np
-from arguments import ArgumentParser, path, up_to
+from arguments import ArgumentParser
 from contenders import describe_machine
+from kinds import path, up_to
 from matplotlib.figure import Figure
 
 from tinyar import models
