@@ -87,7 +87,7 @@ def path(text):
 class ByData:
     """A default that is another one for digits: few images need many updates, and overfit soon.
 
-    `load_data` puts the one that fits in its place.
+    `arguments.load_data` puts the one that fits in its place.
     """
 
     def __init__(self, default, digits):

@@ -30,7 +30,7 @@ def parse_arguments():
     add("--channels", type=up_to(MOST_CHANNELS), default=64, help="features a pixel (64)")
     add("--kernel-size", type=odd, default=3, help="odd; of the convolutions in the blocks (3)")
     add("--dilations", type=up_to(99), nargs="+", default=[1, 2, 1, 4, 1, 2, 1], help="one a block (1 2 1 4 1 2 1)")
-    add("--dropout", type=share_below_1, default=0.0, help="share of what each block adds that is dropped, below 1 (0)")
+    add("--dropout", type=share_below_1, default=0.0, help="share of what blocks add that training drops, below 1 (0)")
     arguments.add_pixel_arguments(parser)
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     drawing.add_drawing_arguments(parser)

@@ -33,7 +33,7 @@ def parse_arguments():
     add("--blocks", type=up_to(100, least=0), default=5, help="residual blocks (5)")
     add("--no-layer-norm", action="store_true", help="leave out LayerNorm")
     add("--no-residual", action="store_true", help="leave out the residual connections")
-    add("--dropout", type=share_below_1, default=0.0, help="share of what each block adds that is dropped, below 1 (0)")
+    add("--dropout", type=share_below_1, default=0.0, help="share of what blocks add that training drops, below 1 (0)")
     arguments.add_pixel_arguments(parser)
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
     drawing.add_drawing_arguments(parser)

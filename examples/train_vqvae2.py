@@ -47,7 +47,7 @@ def parse_arguments():
     add("--output", default="mse", choices=["mse", "categorical", "mixture"],
         help="what the decoder paints: levels, judged by squared error, or a softmax or a mixture over them (mse)")
     add("--prior-dropout", type=share_below_1, default=0.0,
-        help="share of what each of their blocks adds that is dropped, below 1 (0)")
+        help="share of features that blocks of the priors drop in training, below 1 (0)")
     add("--classes", action="store_true", help="tell the priors the class of each image")
     add("--prior-epochs", type=whole, default=8, help="how often the priors see every training image (8)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)

@@ -109,7 +109,8 @@ def test_a_run_begins_with_the_weights_of_another(trained, tmp_path):
     folder, out = trained
     start = folder / "runs" / "pixelcnn-digits"
     begun, _ = run("train_pixelcnn.py", "--data", "digits", *SMALL, "--lr", "1e-12", "--start", start, "--out", "begun",
-                   folder=tmp_path)
+                   "--dropout", "0.1", folder=tmp_path)  # which the weights don't depend on
+    assert checkpoint.load(tmp_path / "begun" / "model.npz")[0].config["dropout"] == 0.1
     assert f"start: the weights in {start / 'model.npz'}" in begun
     figures = [re.search(r"test:  (\d\.\d{4}) bits/dim", text)[1] for text in (out, begun)]
     assert figures[0] == figures[1] and abs(float(figures[0]) - 4.0875) > 0.3  # which untrained weights have
@@ -159,7 +160,7 @@ def trained_gated(tmp_path_factory):
     """A folder in which a tiny Gated PixelCNN was trained on digits and their classes."""
     folder = tmp_path_factory.mktemp("trained_gated")
     out, _ = run("train_gated.py", "--data", "digits", "--classes", "--hide-labels", "0.1", "--channels", "8",
-                 "--dilations", "1", "2", "--epochs", "1", "--threads", "2", folder=folder)
+                 "--dilations", "1", "2", "--dropout", "0.1", "--epochs", "1", "--threads", "2", folder=folder)
     return folder, out
 
 
@@ -167,7 +168,7 @@ def test_train_gated_draws_a_row_for_each_class(trained_gated):
     folder, out = trained_gated
     assert "model: GatedPixelCNN" in out and "bits/dim on 300 images" in out
     model, state = checkpoint.load(folder / "runs" / "gated-digits" / "model.npz")
-    assert model.classes == 10 and state["about"]["image_shape"] == [8, 8, 1]
+    assert (model.classes, model.config["dropout"]) == (10, 0.1) and state["about"]["image_shape"] == [8, 8, 1]
     test = data.load("digits").test
     real = np.concatenate([test.images[test.labels == label][:10] for label in range(10)])
     drawn = sample(model, 100, (8, 8), labels=np.repeat(np.arange(10), 10))

@@ -184,6 +184,14 @@ def test_no_file_is_long():
     assert not {name: length for name, length in lengths.items() if length > LONGEST_FILE}
 
 
+def test_no_line_is_long():
+    files = [*ROOT.glob("*.py"), *(path for folder in ("tinyar", "tests", "examples")
+                                   for path in (ROOT / folder).rglob("*.py"))]
+    lines = {f"{path.relative_to(ROOT)}:{number}": len(line) for path in files
+             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)}
+    assert not {place: length for place, length in lines.items() if length > 120}
+
+
 def definitions(name):
     """(dotted name, node) of every function and class of a file."""
     def walk(node, prefix):

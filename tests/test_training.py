@@ -102,7 +102,10 @@ def test_a_gpu_takes_a_training_batch_in_one_piece_but_not_all_test_images(monke
     monkeypatch.setattr("tinyar.training.parallel.on_gpu", True)
     model = PixelCNN(levels=2, channels=64)
     assert micro_batch_size(model, np.zeros((128, 28, 28, 1)), 1) == 128
-    assert micro_batch_size(model, np.zeros((10_000, 28, 28, 1)), 1) == 1337
+    # the 24 taps of the first kernel, for 64 features of each pixel, or one map of 64 features
+    assert micro_batch_size(model, np.zeros((10_000, 28, 28, 1)), 1) == 2 ** 31 // (4 * 28 * 28 * 24 * 64) == 445
+    small = PixelCNN(levels=2, channels=64, first_kernel=3, kernel_size=3)
+    assert micro_batch_size(small, np.zeros((10_000, 28, 28, 1)), 1) == 2 ** 28 // (4 * 28 * 28 * 64) == 1337
 
 
 def test_equal_seeds_train_equal_weights_and_others_do_not():

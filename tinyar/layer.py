@@ -111,7 +111,7 @@ class Layer:
         return cache
 
     def sides(self):
-        """On which side of its kink each number of the last forward stands, an array, asked before backward; or None."""
+        """The sides of its kink on which the numbers of the last forward stand, an array; or None. Backward ends it."""
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 

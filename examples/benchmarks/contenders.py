@@ -11,7 +11,7 @@ A benchmark imports this before all else, since it looks after the end of the sc
 import os
 import sys
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where endings.py and arguments.py are
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # where endings.py, kinds.py, ... are
 import endings  # noqa: E402  first, so that Ctrl-C ends the imports too in one line
 import contextlib  # noqa: E402
 import importlib.metadata  # noqa: E402

@@ -21,8 +21,8 @@ from twins_pixelcnnpp import PlusPlus
 from twins_pixelsnail import Attentive
 from twins_recurrent import DiagonalBiLSTM, Previous, RasterLSTM, RowLSTM
 
-from tinyar.layers import (ELU, Chain, Conv2d, ConvTranspose2d, GatedBlock, LayerNorm, Linear, MaskedConv2d, ReLU,
-                           Residual, ShiftedConv2d)
+from tinyar.layers import (ELU, Chain, Conv2d, ConvTranspose2d, Dropout, GatedBlock, LayerNorm, Linear, MaskedConv2d,
+                           ReLU, Residual, ShiftedConv2d)
 from tinyar.layers.diagonal_lstm import DiagonalBiRecurrence
 from tinyar.layers.recurrent import SequenceRecurrence
 from tinyar.layers.row_lstm import RowRecurrence
@@ -58,6 +58,8 @@ def convert(layer, cropped):
         return Previous()
     if isinstance(layer, (ReLU, ELU)):
         return getattr(nn, type(layer).__name__)()
+    if isinstance(layer, Dropout):
+        return nn.Dropout(layer.rate)
     if isinstance(layer, Linear):
         twin = nn.Conv2d(layer.in_channels, layer.out_channels, 1)
         twin.weight.data = tensor(layer.params["w"]).T[:, :, None, None].contiguous()
@@ -178,12 +180,13 @@ class Block(nn.Module):
         super().__init__()
         self.vertical, self.horizontal, self.link, self.output = (
             convert(part, cropped) for part in (layer.vertical, layer.horizontal, layer.link, layer.output))
+        self.dropout = convert(layer.dropout, cropped)
         self.shift, self.residual, self.last = layer.shift, layer.residual, layer.last
 
     def forward(self, v, h):
         above = self.vertical(v)
         link = self.link(functional.pad(above, (0, 0, 1, -1)) if self.shift else above)
-        out = self.output(gate(self.horizontal(h) + link))
+        out = self.dropout(self.output(gate(self.horizontal(h) + link)))
         return None if self.last else gate(above), h + out if self.residual else out
 
 

@@ -130,7 +130,8 @@ class PlusPlus(nn.Module):
     def __init__(self, net):
         super().__init__()
         pyramid, _, output = net.links
-        self.first_u, self.above_and_left = Convolution(pyramid.first.first_u), AboveAndLeft(pyramid.first.above_and_left)
+        self.first_u = Convolution(pyramid.first.first_u)
+        self.above_and_left = AboveAndLeft(pyramid.first.above_and_left)
         self.up = nn.ModuleList(map(stage_of, pyramid.up))
         self.down = nn.ModuleList(map(stage_of, pyramid.down))
         self.output = Convolution(output)

@@ -137,7 +137,8 @@ def finale(run, convolution_backward):
 
 
 EXERCISE = judge.Exercise(write={"convolution_backward": "dx, dw, db"}, rules=rules, finale=finale,
-                          read=(CausalConv2d.backward, CausalConv2d.backward_taps, Conv2d.backward))
+                          read=(CausalConv2d.backward, CausalConv2d.backward_taps, CausalConv2d.windows_back,
+                                Conv2d.backward))
 
 if __name__ == "__main__":
     judge.main(EXERCISE, globals())

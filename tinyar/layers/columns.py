@@ -1,4 +1,4 @@
-"""An image expanded along its width, so that a row of a kernel is one matrix product.
+"""An image expanded for a convolution: on a CPU along its width, so that a row of a kernel is one matrix product.
 
 The usual expansion ("im2col") copies every pixel once for each tap of the kernel. Here only the taps of one kernel row
 are laid side by side (Cho & Brand 2017, arXiv 1706.06873, call it MEC): the pixels at the column offsets j of the
@@ -8,8 +8,8 @@ where nothing is copied. As a loop:
     for place, j in enumerate(columns):
         expanded[:, r, c, place] = x[:, r, c + j]        0 outside the image
 
-A GPU takes the usual expansion (`expand_taps`). Its time goes into calls more than into copies, and this way a layer is
-one product instead of one for every kernel row.
+A GPU takes the usual expansion, `expand_taps`. There calls cost more than copies, and this way a layer is one product
+instead of one for every kernel row.
 """
 
 from tinyar.backend import xp
@@ -43,7 +43,7 @@ def windows(padded, columns, width):
 
 
 def overlapping_windows(padded, columns, width, left):
-    """The same as a view (batch, rows, width, len(columns), channels), of rows with any margin `left`.
+    """The windows as a view (batch, rows, width, len(columns), channels). padded has `left` zero columns on the left.
 
     Neighbours in a row lie side by side already, so that a window is a strided piece of it, and the windows overlap.
     """
@@ -64,12 +64,14 @@ def expand_taps(x, segments):
     """For each pixel (r, c) the pixels (r + i, c + j) at all taps of a kernel, side by side; zeros outside the image.
 
     x (batch, height, width, channels) -> (batch * height * width, taps * channels). segments: (row offset i, column
-    offsets j) each, the rows increasing, the columns increasing in equal steps.
+    offsets j) each, the rows increasing, the columns increasing in equal steps. As a loop over all taps in their order:
+
+        expanded[:, r, c, place] = x[:, r + i, c + j]        0 outside the image
     """
     batch, height, width, channels = x.shape
-    padded, above, left = framed_for(segments, x)
+    padded, above, left = framed(x, segments)
     if channels * x.itemsize % 16 == 0:
-        padded = padded.view(xp.complex128)  # a copy takes its time for each number: so let a number be 16 bytes
+        padded = padded.view(xp.complex128)  # 16 bytes a number: a copy in fewer steps
     taps = sum(len(columns) for _, columns in segments)
     expanded = xp.empty((batch, height, width, taps, padded.shape[-1]), dtype=padded.dtype)
     first = 0
@@ -81,11 +83,13 @@ def expand_taps(x, segments):
 
 
 def maps_of_taps(x, segments):
-    """The same for few channels, as maps: for each tap the image moved by its offset; the last map is 1, which a bias
-    meets. -> (batch, taps * channels + 1, height * width)
+    """The same with the pixels in the last axis, for few channels on a CPU: there it copies whole rows of pixels.
+
+    x (batch, height, width, channels) -> (batch, taps * channels + 1, height * width), for each tap the image moved by
+    its offset. The last map is 1; it meets the bias.
     """
     batch, height, width, channels = x.shape
-    padded, above, left = framed_for(segments, x)
+    padded, above, left = framed(x, segments)
     padded = xp.ascontiguousarray(padded.transpose(0, 3, 1, 2))
     corners = [(above + row, left + column) for row, columns in segments for column in columns]
     moved = xp.empty((batch, len(corners) * channels + 1, height, width), dtype=x.dtype)
@@ -95,8 +99,8 @@ def maps_of_taps(x, segments):
     return moved.reshape(batch, -1, height * width)
 
 
-def framed_for(segments, x):
-    """x with as many zero rows and columns around it as its taps need; how many are above and how many on the left."""
+def framed(x, segments):
+    """x with as many zero rows and columns around it as the taps need; how many are above, and how many on the left."""
     batch, height, width, channels = x.shape
     above, below = margins((segments[0][0], segments[-1][0]))
     left, right = (max(sides) for sides in zip(*(margins(columns) for _, columns in segments)))
@@ -106,5 +110,5 @@ def framed_for(segments, x):
 
 
 def sum_images(products):
-    """The sum of the matrices of all images; on a GPU all images make one matrix already."""
+    """The sum of the matrices of all images, (batch, n, m) -> (n, m); on a GPU the images made one already."""
     return products.sum(axis=0) if products.ndim == 3 else products

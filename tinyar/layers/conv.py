@@ -45,9 +45,8 @@ class CausalConv2d(Weighted):
     How it is fast. x is expanded along the width: for each pixel, those at all column offsets lie side by side
     (`expand_width`). A segment is then one matrix product with the expansion, read i rows away (`shifted_rows`).
     Backward expands dy in the same way, for dx and dw both. The offsets are then -j, so the taps lie in reverse order.
-    Where a segment meets few numbers of x, as in the first layer, all taps are laid side by side instead, and one
-    product does it (`taps_matrix`). On a GPU that is so in every layer (`expand_taps`): there a copy costs little, and
-    each small product a call.
+    Where a segment meets few numbers of x, as in the first layer, all taps are laid side by side, and one product does
+    it (`taps_matrix`). On a GPU that is so in every layer (`expand_taps`): copies cost little there, and calls much.
 
     Drawing. The last rows of the input, slots = 1 - (the topmost offset) of them, are kept in a ring: row r in slot
     r % slots. So at row r the row with offset i is in slot (r + i) % slots. A step is one matrix product of the ring's
@@ -60,7 +59,7 @@ class CausalConv2d(Weighted):
         self.segments = [(row, tuple(columns)) for row, columns in segments]
         self.columns = max((columns for _, columns in self.segments), key=len, default=(0,))
         self.top = self.segments[0][0] if self.segments else 0  # offset of the topmost row
-        self.few_inputs = not on_gpu and len(self.segments) > 1 and len(self.columns) * in_channels < FEW_INPUTS
+        self.by_maps = not on_gpu and len(self.segments) > 1 and len(self.columns) * in_channels < FEW_INPUTS
         if self.segments:  # a 1x1 kernel may have no tap but the colours of its centre
             self.add_kernel(w, weight_norm)
         if bias:
@@ -92,8 +91,8 @@ class CausalConv2d(Weighted):
         return self.started_by_data(y.reshape(*x.shape[:3], self.out_channels))
 
     def windows_of(self, x, w):
-        """Yield (window, the part of w that it meets): (batch, pixels, taps * in) for every segment, or, on a GPU,
-        (batch * pixels, taps * in) for all of them.
+        """Yield (window, the part of w that it meets): for every segment, (batch, pixels, taps * in); on a GPU for
+        all of them at once, (batch * pixels, taps * in).
         """
         if on_gpu and self.segments:
             yield expand_taps(x, self.segments), w
@@ -103,8 +102,10 @@ class CausalConv2d(Weighted):
             yield shifted_rows(expanded, row - self.top, x.shape[1])[..., :len(w_row) * self.in_channels], w_row
 
     def windows_back(self, dy, *kernels):
-        """The same of dy: yield (window, the part of each kernel). Pixel (r, c) is read by the outputs (r - i, c - j).
-        Its columns ascend as -j, so the taps of a segment lie back to front, and a short segment has the last ones.
+        """Yield (window of dy, the part of each kernel that it meets): as windows_of, with out for in.
+
+        Pixel (r, c) is read by the outputs (r - i, c - j). The offsets are -j, so the taps of a window lie back to
+        front, and a short segment has the last columns of the expansion. On a GPU the segments are reversed too.
         """
         if on_gpu and self.segments:
             mirrored = [(-row, [-j for j in reversed(columns)]) for row, columns in reversed(self.segments)]
@@ -117,9 +118,9 @@ class CausalConv2d(Weighted):
             yield window, *(w for _, w in rows)
 
     def taps_matrix(self, x):
-        """The maps of all taps, `maps_of_taps`; None where x has so many channels that windows are faster."""
+        """`maps_of_taps`, (batch, taps * in + 1, pixels); None where windows are faster: many channels, or a GPU."""
         check_images(self, x)
-        return maps_of_taps(x, self.segments) if self.few_inputs else None
+        return maps_of_taps(x, self.segments) if self.by_maps else None
 
     def kernel_and_bias(self):
         """w and below it b, as one matrix (taps * in + 1, out)."""
@@ -148,7 +149,7 @@ class CausalConv2d(Weighted):
             # y[r, c] += sum_j x[r + i, c + j] w[i, j]
             product = xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
             dx = product if dx is None else xp.add(dx, product, out=dx)
-            x_by_channel = x.reshape(*window.shape[:-1], -1).swapaxes(-1, -2)  # (batch, in, pixels)
+            x_by_channel = x.reshape(*window.shape[:-1], -1).swapaxes(-1, -2)  # (batch, in, pixels); GPU: one (in, all)
             products = sum_images(xp.matmul(x_by_channel, window))  # (in, taps * out)
             dw[...] = products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         if dkernel is not None:

@@ -42,8 +42,11 @@ class Dropout(Pointwise):
         return x
 
     def forward(self, x):
-        self.cache = self.mask(x.shape).astype(x.dtype) * (1 / (1 - self.rate)) if self.rate else xp.ones((), x.dtype)
-        return x * self.cache if self.rate else x
+        if not self.rate:
+            self.cache = 1.0  # backward asks whether there was a forward
+            return x
+        self.cache = self.mask(x.shape).astype(x.dtype) * (1 / (1 - self.rate))
+        return x * self.cache
 
     def backward(self, dy, need_dx=True):
         scaled_mask = self.take_cache()
@@ -81,9 +84,11 @@ class HideImages(Dropout):
     """
 
     def forward(self, x):
-        shape = (len(x),) + (1,) * (x.ndim - 1)
-        self.cache = self.mask(shape).astype(x.dtype) if self.rate else xp.ones((), x.dtype)
-        return x * self.cache if self.rate else x
+        if not self.rate:
+            self.cache = 1.0
+            return x
+        self.cache = self.mask((len(x),) + (1,) * (x.ndim - 1)).astype(x.dtype)
+        return x * self.cache
 
 
 def mixed(z):

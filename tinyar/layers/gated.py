@@ -29,14 +29,16 @@ class GatedBlock(Layer):
                 v'  = gate(A_v)                     tanh of the first half times sigmoid of the second
                 S   = A_v, moved down one row       if `shift`; a zero row comes in at the top
                 A_h = conv_h(h) + c V_h + S W_l     columns -m d .. 0 of the row; without 0 under mask A
-                h'  = [h +] m gate(A_h) W_o         the "h +" if `residual`; m the mask of `dropout`, else 1
-    backward    dg   = (m dh') W_o^T                of gate(A_h); then dA_h by the gate's own backward
+                h'  = [h +] k gate(A_h) W_o         the "h +" if `residual`; k is 1, in training with dropout
+                                                    0 or 1 / (1 - rate), see `Dropout`
+    backward    dg   = (k dh') W_o^T                of gate(A_h); then dA_h by the gate's own backward
                 dh   = conv_h^T(dA_h) [+ dh']       conv^T: the backward of the convolution
                 dS   = dA_h W_l^T
                 dA_v = dS, moved up one row         if `shift`; a zero row comes in at the bottom
                        + the gate's backward of dv', which is 0 in the last block
                 dv   = conv_v^T(dA_v)
-                dW_o = sum_rc gate(A_h)^T m dh',  dW_l = sum_rc S^T dA_h,  dV_h = sum_rc c^T dA_h,  dV_v = sum_rc c^T dA_v
+                dW_o = sum_rc gate(A_h)^T (k dh'),  dW_l = sum_rc S^T dA_h
+                dV_h = sum_rc c^T dA_h,  dV_v = sum_rc c^T dA_v
 
     The shift: A_v at row r has seen row r itself, to its very end. Moved down a row, it reaches h only where all that
     is past. A model whose first vertical layer already leaves out row r has shift=False. Neither the move
@@ -91,7 +93,7 @@ class GatedBlock(Layer):
 
     def backward(self, dv_out, dh_out, need_dx=True):
         """(dv, dh) of (dv', dh'); dv' is ignored in the last block. Both are None without need_dx."""
-        # h' = h + m output(gate(A_h)),  A_h = conv_h(h) + c V_h + link(S)
+        # h' = h + k output(gate(A_h)),  A_h = conv_h(h) + c V_h + link(S)
         dgated = self.output.backward(self.dropout.backward(dh_out))
         dacross = self.horizontal_condition.backward(self.horizontal_gate.backward(dgated))
         dh = self.horizontal.backward(dacross, need_dx)

@@ -111,5 +111,5 @@ def outer(column, row, out):
 
 
 def squared_lengths(rows):
-    """The sum of squares of every row: by einsum in one pass, which on a GPU takes more calls than two passes do."""
+    """The sum of squares of every row, by einsum in one pass. On a GPU einsum takes more calls than two passes do."""
     return (rows * rows).sum(axis=1) if on_gpu else xp.einsum("pc,pc->p", rows, rows)

@@ -49,9 +49,9 @@ class GatedPixelCNN(AutoregressiveModel):
                         nothing is moved then
         head            activation, 1x1 for each width in `head`, then activation, 1x1 to image_channels * levels logits
 
-    activation is "relu" or "elu". dropout is the share of the numbers that a block adds to the horizontal stream which
-    are dropped in training. classes and map_channels: the condition enters every gated block, both streams.
-    With map_codes a Conditioner of map_units residual units makes features of the codes first.
+    activation is "relu" or "elu". dropout, which the paper doesn't have, is the share that training drops of what each
+    block adds to the horizontal stream (see `Dropout`). classes and map_channels: the condition enters every gated
+    block, both streams. With map_codes a Conditioner of map_units residual units makes features of the codes first.
     The weights of the last layer start at a tenth of the usual size, so that the first loss is near ln(levels).
     What x, logits and the other options are: see AutoregressiveModel. GatedPixelCNN.published("tutorial", classes=10)
     is a published configuration with one option changed.

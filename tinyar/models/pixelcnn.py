@@ -48,8 +48,8 @@ class PixelCNN(AutoregressiveModel):
           plain        ReLU, k x k mask B                           channels -> channels
         head       ReLU, 1x1 for each width in `head`, then ReLU, 1x1 to image_channels * levels logits
 
-    residual=False leaves out the "u +", layer_norm=False the LayerNorm. dropout is the share of the numbers of body(u)
-    that are dropped in training. With ordered_colors the channels of every
+    residual=False leaves out the "u +", layer_norm=False the LayerNorm. dropout, which the paper doesn't have, is the
+    share of body(u) that training drops (see `Dropout`). With ordered_colors the channels of every
     layer are dealt out to the colours and masked in the order R, G, B. With classes or map_channels each k x k
     convolution is followed by a bias that depends on the condition (`tinyar.conditions.Conditional`). The weights of
     the last layer start at a tenth of the usual size, so that the first loss is near ln(levels). What x, logits and
@@ -76,7 +76,7 @@ class PixelCNN(AutoregressiveModel):
         rng = np.random.default_rng(seed)
         links = self.convolution(self.inputs, channels, first_kernel, "A", rng)
         for _ in range(blocks):
-            body = Chain(*self.body(rng), Dropout(dropout))
+            body = Chain(*self.body(rng), *([Dropout(dropout)] if dropout else []))
             links += [LayerNorm(channels, self.colors)] if layer_norm else []
             links += [Residual(body) if residual else body]
         self.net = Chain(*links, *self.head(channels, head, ReLU, rng))

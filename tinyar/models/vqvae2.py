@@ -19,8 +19,8 @@ So the top codes reach the image on two ways: by `up`, and by f through the bott
 Where the bottom codes alone can say everything, training learns to do without the top ones (on MNIST it does). With
 hide_bottom, e_bottom is 0 for a share of the training images. These are decoded from the top codes alone, so the top
 codes have to say what the image is. With m (batch, 1, 1, 1), 0 for these images and 1 for the others, the decoder sees
-m e_bottom, and backward multiplies de_bottom by m. The paper doesn't do this; it resembles the quantizer dropout of Zeghidour et al.
-2021, "SoundStream: an end-to-end neural audio codec", arXiv 2107.03312.
+m e_bottom, and backward multiplies de_bottom by m. The paper doesn't do this; it resembles the quantizer dropout of
+Zeghidour et al. 2021, "SoundStream: an end-to-end neural audio codec", arXiv 2107.03312.
 
 Source: Razavi, van den Oord, Vinyals 2019, "Generating diverse high-fidelity images with VQ-VAE-2", arXiv 1906.00446.
 The paper's reconstruction loss is the plain squared error; here it is divided by the images' variance, which makes beta

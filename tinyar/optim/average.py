@@ -31,7 +31,7 @@ class WeightAverage:
         self.t += 1
         d = min(self.decay, (1 + self.t) / (10 + self.t))
         for name, param, _ in self.model.parameters():
-            move(self.average[name], param, 1 - d)
+            average_update(self.average[name], param, 1 - d)
 
     @contextlib.contextmanager
     def applied(self):
@@ -64,6 +64,6 @@ class WeightAverage:
 
 
 @fuse
-def move(average, param, share):
-    """The formula for one parameter: the average goes this share of the way to it."""
+def average_update(average, param, share):
+    """The formula for one parameter; share is 1 - d."""
     average += share * (param - average)

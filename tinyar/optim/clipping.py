@@ -8,8 +8,8 @@ from tinyar.backend import on_gpu, xp
 def global_norm(model):
     """sqrt(sum of g^2 over all gradients): a Python float, so a GPU is waited for."""
     grads = [grad for _, _, grad in model.parameters()]
-    if on_gpu:
-        grads = [xp.concatenate([grad.ravel() for grad in grads])]  # three calls for all instead of three for each
+    if on_gpu and grads:
+        grads = [xp.concatenate([grad.ravel() for grad in grads])]  # few calls for all instead of three for each
     return float(sum((grad * grad).sum(dtype=xp.float64) for grad in grads)) ** 0.5
 
 

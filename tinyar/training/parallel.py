@@ -36,7 +36,9 @@ from tinyar.training.world import world
 
 MOST_THREADS = 1024
 CACHE_BYTES = 2 ** 20  # what a core's own cache holds on most machines of today
-GPU_BYTES = 2 ** 28  # of one feature map on a GPU: large enough to keep it busy, small enough for any card
+# On a GPU, of one feature map, and of a map with all taps of a kernel side by side: large enough to keep it busy, small
+# enough for any card.
+GPU_BYTES, GPU_BYTES_OF_TAPS = 2 ** 28, 2 ** 31
 # A step of a recurrence costs as much for one image as for several; a strided convolution puts out small maps.
 LEAST_IMAGES = {Recurrence: 8, Conv2d: 4}  # others: 2
 # Networks on several grids, or with attention, have many layers with little to do. Threads wait for Python's lock then.
@@ -66,7 +68,7 @@ class Workers:
         self.pool.shutdown()
 
     def gradient(self, images, condition=None, inputs=None, noise=None):
-        """Set model.grads to the gradient of the mean loss of the batch; returns that mean, not fetched yet, in float64.
+        """Set model.grads to the gradient of the mean loss of the batch; returns that mean in float64, not fetched yet.
 
         images (batch, height, width, channels), integers on the host; condition as `model.condition` makes it, None
         for none; inputs, if given, are what the network sees in the images' place (scheduled_sampling.py); noise is
@@ -133,14 +135,18 @@ def micro_batch_size(model, images, threads):
     and no thread be idle. With MANY_SMALL_LAYERS they have at least LEAST_PIXELS, even if a thread stays idle.
 
     The scores of an attention's chunk count as a map. A GPU has other limits: as many as its memory holds, a training
-    batch in one piece.
+    batch in one piece. There a convolution lays all taps side by side, (taps, in, out) for each pixel `taps * in`
+    numbers, or `taps * out` in backward.
     """
     pixels = images.shape[1] * images.shape[2]
     widest = max((param.shape[-1] for _, param, _ in model.parameters() if param.ndim), default=1)
     scores = max((layer.scores_of_an_image(pixels) for _, layer in model.layers()
                   if isinstance(layer, CausalAttention)), default=0)
     map_bytes = 4 * max(pixels * widest, scores)
-    most = GPU_BYTES // map_bytes if on_gpu else CACHE_BYTES // (2 * map_bytes)
+    taps = max((param.size // min(param.shape[-2:]) for _, param, _ in model.parameters() if param.ndim > 1), default=1)
+    most = CACHE_BYTES // (2 * map_bytes)
+    if on_gpu:
+        most = min(GPU_BYTES // map_bytes, GPU_BYTES_OF_TAPS // (4 * pixels * taps))
     least = max((LEAST_IMAGES[kind] for _, layer in model.layers() for kind in LEAST_IMAGES if isinstance(layer, kind)),
                 default=2)
     size = min(-(-len(images) // threads), max(least, most))

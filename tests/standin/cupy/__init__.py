@@ -56,8 +56,8 @@ OTHERS = """
     arange broadcast_arrays concatenate empty eye full hstack linspace may_share_memory meshgrid ones result_type
     shares_memory stack tri vstack where zeros""".split()
 SAME_AS_NUMPY = """
-    bool_ complex128 dtype e finfo float16 float32 float64 floating iinfo inf int16 int32 int64 int8 integer issubdtype nan newaxis
-    pi uint16 uint32 uint64 uint8""".split()
+    bool_ complex128 dtype e finfo float16 float32 float64 floating iinfo inf int16 int32 int64 int8 integer issubdtype
+    nan newaxis pi uint16 uint32 uint64 uint8""".split()
 OWN = "array asarray asnumpy cuda einsum fuse is_available lib ndarray take take_along_axis".split()
 __all__ = [*UFUNCS, *REDUCTIONS, *FUNCTIONS, *OTHERS, *SAME_AS_NUMPY, *OWN]
 
