@@ -19,6 +19,7 @@ import time
 
 import arguments
 import numpy as np
+import splits
 from kinds import ByData, path, positive, rate, up_to, whole
 
 from tinyar import models, sampling, training
@@ -95,7 +96,7 @@ def main():
         print(f"{name}: {model.count_parameters():,} parameters, {args.minutes:g} minutes")
         history = train(model, dataset, args, folder / name.replace(" ", "-"))
         curves[name] = [row["seconds"] for row in history.rows], [row["validation"] for row in history.rows]
-        test = training.evaluate(model, dataset.test.images[:args.held_out], args.threads)
+        test = training.evaluate(model, splits.some_of(dataset.test, args.held_out).images, args.threads)
         start = time.perf_counter()
         drawn = sampling.sample(model, 100, dataset.image_shape, seed=args.seed)
         drawings.append(drawn[:12])

@@ -32,6 +32,7 @@ import numpy as np
 from arguments import ArgumentParser, checked_about, load_again, print_classes
 from drawing import A_ROW, names_of
 from kinds import MOST_DRAWN, natural, path, temperature, up_to, whole
+from splits import some_of
 from statements import checked_statement, print_statements
 from weights import beside, stages, weights_file
 
@@ -262,16 +263,16 @@ def completions(args, model, about):
     rows = args.known_rows or height // 2
     if not rows < height:
         raise ValueError(f"--known-rows: expected less than the images' {height} rows, got {rows}")
-    images = dataset.test.images[:args.images]
+    test = some_of(dataset.test, args.images)
+    images = test.images
     mask = (np.arange(height) < rows)[:, None, None]
     options = {"known": images.repeat(args.completions, axis=0), "mask": mask}
     names = [f"test {i}" for i in range(1, len(images) + 1)]
     if args.label or model.classes:
-        if args.label is None and dataset.test.labels is None:
+        if args.label is None and test.labels is None:
             raise ValueError(f"{dataset.name} says no classes of its images: give the one of all completions by "
                              "--label, or -1 for none")
-        labels = dataset.test.labels[:args.images] if args.label is None else (
-            np.repeat(labels_of(args, about), len(images)))
+        labels = test.labels if args.label is None else np.repeat(labels_of(args, about), len(images))
         options["labels"] = labels.repeat(args.completions)
         names = names_of(labels, about["class_names"]) if model.classes else names
     raster = np.arange(height * width).reshape(height, width, 1)

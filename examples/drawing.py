@@ -8,6 +8,7 @@ import functools
 import numpy as np
 from kinds import MOST_DRAWN, temperature, up_to
 from matplotlib.colors import hsv_to_rgb
+from splits import some_of
 
 from tinyar import codes, layers, sampling
 from tinyar.pictures import Film, plotting, receptive_fields
@@ -65,7 +66,7 @@ def what_to_draw(dataset, classes, n, names=None):
     n images, or with classes a row of A_ROW images for each class, with its name.
     """
     if not classes:
-        return n, None, dataset.test.images[:n], {}
+        return n, None, some_of(dataset.test, n).images, {}
     layout = {"columns": A_ROW, "rows": names_of(range(classes), names)}
     return classes * A_ROW, np.repeat(np.arange(classes), A_ROW), rows_of_classes(dataset, classes), layout
 
@@ -106,7 +107,7 @@ def save_rows(folder, images, shown, drawn, levels):
 @by_first
 def save_reconstructions(folder, autoencoder, dataset):
     """reconstructions.png: two rows of 8 test images, each over its reconstructions."""
-    some = dataset.test.images[np.arange(16) % len(dataset.test)]
+    some = dataset.test.images[np.arange(16) * len(dataset.test) // 16]
     pairs = np.stack([some, autoencoder.images_of(codes.extract(autoencoder, some))])
     rows = pairs.reshape(2, 2, 8, *dataset.image_shape).swapaxes(0, 1).reshape(-1, *dataset.image_shape)
     picture = plotting.grid(rows, dataset.levels, columns=8)
@@ -181,9 +182,10 @@ def save_details(folder, autoencoder, bottom_prior, dataset, options):
     """details.png: test images; decoded from their codes of both levels; and several times from their top codes alone,
     the bottom codes drawn given them.
     """
-    some = dataset.test.images[:8]
+    test = some_of(dataset.test, 8)
+    some = test.images
     top, bottom = codes.extract(autoencoder, some)
-    labels = dataset.test.labels[:8].repeat(VARIANTS) if bottom_prior[0].classes else None
+    labels = test.labels.repeat(VARIANTS) if bottom_prior[0].classes else None
     variants, _, _ = codes.generate_details(autoencoder, bottom_prior, top.repeat(VARIANTS, axis=0), labels, **options)
     rows = np.concatenate([some[:, None], autoencoder.images_of(top, bottom)[:, None],
                            variants.reshape(len(some), VARIANTS, *dataset.image_shape)], axis=1)

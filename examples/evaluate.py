@@ -30,8 +30,9 @@ import score_pictures
 import scores
 from arguments import MOST_NAMES, ArgumentParser
 from drawing import names_of
-from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, spread_evenly, strange_images
+from fitting import ONE_LEVEL, check_fits, other_data, own_data, same_classes, strange_images
 from kinds import path, up_to, whole
+from splits import spread_evenly
 from statements import print_statements
 from subjects import check_comparable, load_subject, titles
 from weights import beside

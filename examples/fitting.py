@@ -54,12 +54,6 @@ def check_fits(subject, dataset):
                          f"are {words_of(shape)}")
 
 
-def spread_evenly(total, n=None):
-    """The numbers of n of so many images, of all for None: (n,). Some files are sorted, so the first ones won't do."""
-    n = min(n or total, total)
-    return np.arange(n) * total // n
-
-
 def words_of(shape):
     """28x28x1, say."""
     return "x".join(map(str, shape))

@@ -18,6 +18,7 @@ import pathlib
 import numpy as np
 from arguments import ArgumentParser, checked_about, load_again
 from kinds import path, up_to
+from splits import some_of
 from weights import beside, name_of, weights_file
 
 from tinyar import backend
@@ -80,10 +81,10 @@ def main():
     runs = load_runs(args.runs)
     dataset = load_again(runs[0][2], args.data_dir)
     print(f"data:  {dataset.description}")
-    images, labels = dataset.test.images[:args.pixels], dataset.test.labels
-    every = [tables_of(model, images, labels if labels is None else labels[:args.pixels]) for _, model, _ in runs]
+    test = some_of(dataset.test, args.pixels)
+    every = [tables_of(model, test.images, test.labels) for _, model, _ in runs]
     rows = []
-    for i, (image, at) in enumerate(zip(images, least_certain(every[0]))):
+    for i, (image, at) in enumerate(zip(test.images, least_certain(every[0]))):
         counts = np.bincount(dataset.train.images[:, at[0], at[1], 0], minlength=dataset.levels)
         tables = [counts / counts.sum(), *(tables[i][at] for tables in every)]
         rows.append((image / (dataset.levels - 1), at, int(image[at][0]), tables))

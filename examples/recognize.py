@@ -17,6 +17,7 @@ from arguments import ArgumentParser, load_again
 from drawing import names_of
 from kinds import MOST_DRAWN, natural, path, temperature, up_to
 from scipy.ndimage import gaussian_filter
+from splits import some_of
 
 NEAREST, BLUR = 5, 0.7  # training images that vote; pixels, the standard deviation of the blur
 AT_ONCE = 100  # images to judge
@@ -43,14 +44,14 @@ def main():
     top, left = (drawn.shape[1] - height) // 2, (drawn.shape[2] - width) // 2
     judge = functools.partial(judged, dataset.train.images / (dataset.levels - 1), dataset.train.labels)
     found = judge(drawn[:, top:top + height, left:left + width] / (dataset.levels - 1))
-    some = dataset.test.images[:args.n], dataset.test.labels[:args.n]
+    real = some_of(dataset.test, args.n)
     for label, name in enumerate(names_of(range(classes), dataset.class_names)):
         mine = found[labels == label]
         if len(mine):
             print(f"{name}: {100 * (mine == label).mean():.0f} % of {len(mine)} drawn images are taken for it")
     print(f"drawn: {100 * (found == labels).mean():.1f} % of {args.n:,} images are taken for what was asked for")
-    print(f"real:  {100 * (judge(some[0] / (dataset.levels - 1)) == some[1]).mean():.1f} % of {len(some[0]):,} test "
-          "images are taken for what they are")
+    share = (judge(real.images / (dataset.levels - 1)) == real.labels).mean()
+    print(f"real:  {100 * share:.1f} % of {len(real):,} test images are taken for what they are")
 
 
 def drawn_images(args, model, priors, image_shape, labels):

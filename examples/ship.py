@@ -24,8 +24,9 @@ import draw
 import numpy as np
 import scores
 from arguments import ArgumentParser
-from fitting import own_data, spread_evenly
+from fitting import own_data
 from kinds import path, positive, some_name, up_to
+from splits import spread_evenly
 from statements import print_statements
 from subjects import load_subject
 from weights import stages

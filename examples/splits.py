@@ -1,4 +1,4 @@
-"""What some examples do to a dataset before they train on it: fewer images, a margin, maps."""
+"""What some examples do to a dataset: fewer images, a margin, maps."""
 
 import dataclasses
 
@@ -12,6 +12,19 @@ def of_each(dataset, change, description):
 
 
 # -- fewer, larger -----------------------------------------------------------------------------------------------------
+
+def spread_evenly(total, n=None):
+    """The numbers of n of so many images, of all for None: (n,). Some files are sorted, so the first ones won't do."""
+    n = min(n or total, total)
+    return np.arange(n) * total // n
+
+
+def some_of(split, n):
+    """n images of a split, spread evenly, with what is known of them; all, if there aren't so many."""
+    numbers = spread_evenly(len(split), n)
+    labels, maps = (known if known is None else known[numbers] for known in (split.labels, split.maps))
+    return dataclasses.replace(split, images=split.images[numbers], labels=labels, maps=maps, redraw=None)
+
 
 def first(dataset, n):
     """The first n images of each split, with their labels."""

@@ -65,7 +65,8 @@ def main():
 
     bits = training.evaluate(model, dataset.test, args.threads)
     arguments.print_test(bits, dataset, given=" given the small image,")
-    shown, maps = dataset.test.images[:args.samples], dataset.test.maps[:args.samples]
+    test = splits.some_of(dataset.test, args.samples)
+    shown, maps = test.images, test.maps
     drawn = sampling.sample(model, len(shown) * args.draws, dataset.image_shape, temperature=args.temperature,
                             seed=args.seed, progress=True, maps=maps.repeat(args.draws, axis=0))
     small = splits.shrink(shown, args.factor)

@@ -87,7 +87,7 @@ def test_its_figures_are_those_stated(file, module):
     name, options = subject.about["options"]["data"], module("arguments").options_of_data(subject.about["options"])
     dataset = data.load(name, **options) if name == "digits" else load_real(name, **options)
     test = module("fitting").fitted(subject, dataset).test
-    numbers = module("fitting").spread_evenly(len(test), FEW)
+    numbers = module("splits").spread_evenly(len(test), FEW)
     few = data.Split(test.images[numbers], None if test.labels is None else test.labels[numbers])
     found = {figure["of"]: figure["value"] for figure in subject.trained["figures"] if figure["images"] == FEW}
     ways = ship.tellings(subject, few.labels)
