@@ -23,7 +23,7 @@ import arguments
 import drawing
 import numpy as np
 import splits
-from kinds import MOST_CHANNELS, ByData, share_below_1, up_to, whole
+from kinds import MOST_CHANNELS, ByData, positive, share_below_1, up_to, whole
 
 from tinyar import codes, models, training
 from tinyar.layers.usage import perplexity, share_in_use
@@ -43,6 +43,7 @@ def parse_arguments():
     add("--residual-channels", type=up_to(MOST_CHANNELS), default=32, help="inside the residual units (32)")
     add("--learning", default="ema", choices=["ema", "gradient"],
         help="of the codebook: by running means, or by gradient (ema)")
+    add("--beta", type=positive, default=0.25, help="weight of what keeps vectors near their codes (0.25)")
     add("--output", default="mse", choices=["mse", "categorical"],
         help="what the decoder paints: levels, judged by squared error, or a softmax over them (mse)")
     add("--flat", action="store_true", help="one code an image, instead of a grid; no prior")
@@ -69,8 +70,8 @@ def main():
     height, width, channels = dataset.image_shape
     autoencoder = models.VQVAE(dataset.levels, channels, widths=args.widths,
                                residual_channels=args.residual_channels, codes=args.codes,
-                               code_channels=args.code_channels, learning=args.learning, output=args.output,
-                               flat=(height, width) if args.flat else None, seed=args.seed)
+                               code_channels=args.code_channels, beta=args.beta, learning=args.learning,
+                               output=args.output, flat=(height, width) if args.flat else None, seed=args.seed)
     autoencoder.check_size(height, width)
     arguments.print_start(dataset, autoencoder, f" and {args.codes} codes of {args.code_channels} numbers")
 
