@@ -216,10 +216,11 @@ def test_train_vqvae_pads_images_that_the_strides_do_not_divide(tmp_path):
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (18, 6, 7, 3), dtype=np.uint8)):
         matplotlib.image.imsave(tmp_path / f"{i}.png", pixels)
     out, _ = run("train_vqvae.py", "--data", "folder", "--data-dir", tmp_path, "--size", "5", *VQVAE[2:],
-                 "--out", "run", folder=tmp_path)
+                 "--beta", "2", "--out", "run", folder=tmp_path)
     assert ("A stride of 2 doesn't divide 5x5" in out and "with a margin of level 0 to 6x6" in out
             and "on 3x3 codes" in out)
-    _, state = checkpoint.load(tmp_path / "run" / "autoencoder" / "model.npz")
+    model, state = checkpoint.load(tmp_path / "run" / "autoencoder" / "model.npz")
+    assert model.config["beta"] == 2
     assert state["about"]["image_shape"] == [6, 6, 3]
 
 
