@@ -51,7 +51,7 @@ def parse_arguments():
         help="network that learns the codes (pixelcnn)")
     add("--prior-channels", type=up_to(MOST_CHANNELS, least=2), help="features a code in the prior (64; pixelcnnpp 32)")
     add("--prior-dropout", type=share_below_1, default=0.0,
-        help="share of features that blocks of the prior drop in training, below 1 (0)")
+        help="share of features that blocks of a prior drop in training, below 1 (0)")
     add("--classes", action="store_true", help="tell the prior the class of each image")
     add("--prior-epochs", type=whole, default=8, help="how often the prior sees every training image (8)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)

@@ -23,7 +23,7 @@ import arguments
 import drawing
 import numpy as np
 import splits
-from kinds import MOST_CHANNELS, ByData, share_below_1, up_to, whole
+from kinds import MOST_CHANNELS, ByData, positive, share_below_1, up_to, whole
 from train_vqvae import fit
 
 from tinyar import codes, models, training
@@ -42,12 +42,13 @@ def parse_arguments():
     add("--channels", type=up_to(MOST_CHANNELS, least=2), default=64, help="of the autoencoder's convolutions (64)")
     add("--learning", default="ema", choices=["ema", "gradient"],
         help="of the codebooks: by running means, or by gradient (ema)")
+    add("--beta", type=positive, default=0.25, help="weight of what keeps vectors near their codes (0.25)")
     add("--hide-bottom", type=share_below_1, default=ByData(0.25, digits=0.1),
         help="share of the training images that the decoder paints from their top codes alone (0.25; 0.1 for digits)")
     add("--output", default="mse", choices=["mse", "categorical", "mixture"],
         help="what the decoder paints: levels, judged by squared error, or a softmax or a mixture over them (mse)")
     add("--prior-dropout", type=share_below_1, default=0.0,
-        help="share of features that blocks of the priors drop in training, below 1 (0)")
+        help="share of features that blocks of a prior drop in training, below 1 (0)")
     add("--classes", action="store_true", help="tell the priors the class of each image")
     add("--prior-epochs", type=whole, default=8, help="how often the priors see every training image (8)")
     arguments.add_training_arguments(parser, NAME, **DEFAULTS)
@@ -65,8 +66,8 @@ def main():
     dataset = splits.padded(dataset, stride=4)
     height, width, channels = dataset.image_shape
     autoencoder = models.VQVAE2(dataset.levels, channels, channels=args.channels, codes=args.codes,
-                                code_channels=args.code_channels, learning=args.learning, hide_bottom=args.hide_bottom,
-                                output=args.output, seed=args.seed)
+                                code_channels=args.code_channels, beta=args.beta, learning=args.learning,
+                                hide_bottom=args.hide_bottom, output=args.output, seed=args.seed)
     autoencoder.check_size(height, width)
     arguments.print_start(dataset, autoencoder, f" and twice {args.codes} codes of {args.code_channels} numbers")
 

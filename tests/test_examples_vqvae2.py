@@ -21,7 +21,7 @@ STAGE = ["curve.png", "history.csv", "model.npz", "training.npz"]
 def trained(tmp_path_factory):
     """A folder with a tiny run told the class, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    out, _ = run("train_vqvae2.py", *SMALL, "--classes", "--prior-dropout", "0.1", folder=folder)
+    out, _ = run("train_vqvae2.py", *SMALL, "--classes", "--beta", "2", "--prior-dropout", "0.1", folder=folder)
     return folder / "runs" / "vqvae2-digits", out
 
 
@@ -47,6 +47,7 @@ def test_both_priors_remember_autoencoder_and_level(trained):
         assert state["about"]["autoencoder"] == codes.checksum(autoencoder) and state["about"]["level"] == level
         assert (model.classes, model.map_codes) == (10, 8 if level == "bottom" else 0)
         assert model.config["dropout"] == 0.1
+    assert checkpoint.load(folder / "autoencoder" / "model.npz")[0].config["beta"] == 2
     assert isinstance(autoencoder, models.VQVAE2)
 
 
