@@ -26,6 +26,7 @@ def test_train_pixelrnn(tmp_path, model, arguments):
     assert state["about"]["options"]["model"] == model and network.classes == (10 if model == "diagonal" else 0)
 
 
+@pytest.mark.long
 def test_compare_trains_variants_and_goes_on_where_it_was(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()

@@ -51,6 +51,7 @@ def test_both_priors_remember_autoencoder_and_level(trained):
     assert isinstance(autoencoder, models.VQVAE2)
 
 
+@pytest.mark.long
 def test_it_goes_on_in_whichever_stage_it_was(trained, tmp_path):
     """What comes after a stage is made once more, to the same weights."""
     folder = tmp_path / "run"
@@ -101,6 +102,7 @@ def test_a_likelihood_bounds_the_bits_of_images(tmp_path):
     assert "bits/dim given the codes" in out and bound == pytest.approx(given + nats / np.log(2) / 64, abs=2e-3)
 
 
+@pytest.mark.long
 def test_images_that_cannot_be_halved_twice_get_a_margin(tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
