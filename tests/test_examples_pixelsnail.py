@@ -41,6 +41,7 @@ def test_a_finished_run_goes_on(trained, tmp_path):
     assert "bits/dim on 300 images" in out
 
 
+@pytest.mark.long
 def test_drawing_completing_and_single_pixels(trained, tmp_path):
     run("draw.py", trained[0], "--label", "3", "--n", "4", "--out", "drawn.png", folder=tmp_path)
     run("draw.py", trained[0], "--complete", "--images", "2", "--completions", "2", "--out", "completed.png",

@@ -46,6 +46,7 @@ def test_compare_trains_variants_and_goes_on_where_it_was(tmp_path):
     assert "no variant '6 blocks'" in refused(*arguments[:-1], "other", "--only", "6 blocks", folder=folder)
 
 
+@pytest.mark.long
 def test_compare_models_at_equal_size_and_time(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()

@@ -89,6 +89,7 @@ def test_other_weights(image_channels, count, outputs, total, nats):
     assert float(model.score(x)) == pytest.approx(nats, abs=1e-9)
 
 
+@pytest.mark.long
 def test_published_sizes():
     def count(**options):
         return PixelSNAIL.published("cifar10", **options).count_parameters()

@@ -32,6 +32,7 @@ def test_a_pixel_is_told_its_block_and_the_eight_around_it(lesson):
             np.testing.assert_allclose(maps[n, row, col, 3 * k:3 * k + 3], told, atol=1e-3)
 
 
+@pytest.mark.long
 def test_it_trains_draws_and_resumes(lesson, tmp_path):
     out, _ = run("super_resolution.py", *SMALL, "--samples", "3", "--draws", "2", folder=tmp_path)
     written = tmp_path / "runs" / "super-resolution-digits"

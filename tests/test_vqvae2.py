@@ -266,6 +266,7 @@ def test_hidden_bottom_codes_reach_no_image_and_get_no_gradient_from_one():
     assert to_host(model.to_top.grads["w"]).any()
 
 
+@pytest.mark.long
 def test_top_codes_that_have_to_do_alone_say_more():
     """Exchanging the top codes of the images hurts more than where bottom codes were always there."""
     digits, hurt = data.load("digits"), []
