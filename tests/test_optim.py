@@ -177,6 +177,7 @@ def test_clipping_vector():
     np.testing.assert_allclose(to_host(model.grads["a"]), [1.1538461538, 1.5384615385], atol=1e-10)
     np.testing.assert_allclose(to_host(model.grads["b"]), [4.6153846154], atol=1e-10)
     assert optim.global_norm(model) == pytest.approx(5)
+    assert optim.global_norm(Numbers()) == 0  # of no parameters
     model.set_grads(b=[math.inf])
     assert optim.clip_global_norm(model, 5) == math.inf and np.isinf(to_host(model.grads["b"])).all()
     with pytest.raises(ValueError, match="above 0"):

@@ -111,7 +111,7 @@ class Layer:
         return cache
 
     def sides(self):
-        """The sides of its kink on which the numbers of the last forward stand, an array; or None. Backward ends it."""
+        """On which side of its kink each number of the last forward is: an array, or None. Asked before backward."""
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ instead of one for every kernel row.
 """
 
 from tinyar.backend import xp
+from tinyar.layers.windows import framed
 
 
 def expand_width(x, columns, above=0, below=0):
@@ -21,11 +22,9 @@ def expand_width(x, columns, above=0, below=0):
     x (batch, height, width, channels) -> (batch, above + height + below, width, len(columns) * channels), with so many
     zero rows above and below. The offsets increase in equal steps.
     """
-    batch, height, width, channels = x.shape
+    height, width = x.shape[1:3]
     left, right = margins(columns)
-    padded = xp.zeros((batch, above + height + below, left + width + right, channels), dtype=x.dtype)
-    padded[:, above:above + height, left:left + width] = x
-    return windows(padded, columns, width)
+    return windows(framed(x, (above, left), (above + height + below, left + width + right)), columns, width)
 
 
 def margins(columns):
@@ -69,7 +68,7 @@ def expand_taps(x, segments):
         expanded[:, r, c, place] = x[:, r + i, c + j]        0 outside the image
     """
     batch, height, width, channels = x.shape
-    padded, above, left = framed(x, segments)
+    padded, above, left = with_margins(x, segments)
     if channels * x.itemsize % 16 == 0:
         padded = padded.view(xp.complex128)  # 16 bytes a number: a copy in fewer steps
     taps = sum(len(columns) for _, columns in segments)
@@ -89,7 +88,7 @@ def maps_of_taps(x, segments):
     its offset. The last map is 1; it meets the bias.
     """
     batch, height, width, channels = x.shape
-    padded, above, left = framed(x, segments)
+    padded, above, left = with_margins(x, segments)
     padded = xp.ascontiguousarray(padded.transpose(0, 3, 1, 2))
     corners = [(above + row, left + column) for row, columns in segments for column in columns]
     moved = xp.empty((batch, len(corners) * channels + 1, height, width), dtype=x.dtype)
@@ -99,14 +98,12 @@ def maps_of_taps(x, segments):
     return moved.reshape(batch, -1, height * width)
 
 
-def framed(x, segments):
+def with_margins(x, segments):
     """x with as many zero rows and columns around it as the taps need; how many are above, and how many on the left."""
-    batch, height, width, channels = x.shape
+    height, width = x.shape[1:3]
     above, below = margins((segments[0][0], segments[-1][0]))
     left, right = (max(sides) for sides in zip(*(margins(columns) for _, columns in segments)))
-    padded = xp.zeros((batch, above + height + below, left + width + right, channels), dtype=x.dtype)
-    padded[:, above:above + height, left:left + width] = x
-    return padded, above, left
+    return framed(x, (above, left), (above + height + below, left + width + right)), above, left
 
 
 def sum_images(products):

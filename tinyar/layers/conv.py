@@ -149,7 +149,7 @@ class CausalConv2d(Weighted):
             # y[r, c] += sum_j x[r + i, c + j] w[i, j]
             product = xp.matmul(window, w[::-1].swapaxes(1, 2).reshape(-1, self.in_channels))
             dx = product if dx is None else xp.add(dx, product, out=dx)
-            x_by_channel = x.reshape(*window.shape[:-1], -1).swapaxes(-1, -2)  # (batch, in, pixels); GPU: one (in, all)
+            x_by_channel = x.reshape(*window.shape[:-1], -1).swapaxes(-1, -2)  # (batch, in, pixels)
             products = sum_images(xp.matmul(x_by_channel, window))  # (in, taps * out)
             dw[...] = products.reshape(self.in_channels, len(w), self.out_channels).swapaxes(0, 1)[::-1]
         if dkernel is not None:

@@ -86,16 +86,16 @@ class GatedBlock(Layer):
         above = self.vertical_condition.forward(self.vertical.forward(v))  # A_v (batch, height, width, 2 * channels)
         across = self.horizontal.forward(h)
         across += self.link.forward(move_down(above) if self.shift else above)
-        gated = self.horizontal_gate.forward(self.horizontal_condition.forward(across))  # of A_h
-        out = self.dropout.forward(self.output.forward(gated))
+        out = self.output.forward(self.horizontal_gate.forward(self.horizontal_condition.forward(across)))  # of A_h
+        out = self.dropout.forward(out)
         v_out, h_out = None if self.last else self.vertical_gate.forward(above), h + out if self.residual else out
         return v_out, h_out
 
     def backward(self, dv_out, dh_out, need_dx=True):
         """(dv, dh) of (dv', dh'); dv' is ignored in the last block. Both are None without need_dx."""
         # h' = h + k output(gate(A_h)),  A_h = conv_h(h) + c V_h + link(S)
-        dgated = self.output.backward(self.dropout.backward(dh_out))
-        dacross = self.horizontal_condition.backward(self.horizontal_gate.backward(dgated))
+        dout = self.dropout.backward(dh_out)
+        dacross = self.horizontal_condition.backward(self.horizontal_gate.backward(self.output.backward(dout)))
         dh = self.horizontal.backward(dacross, need_dx)
         dabove = self.link.backward(dacross)
         # S = A_v moved down

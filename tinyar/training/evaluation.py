@@ -19,7 +19,7 @@ def evaluate(model, images, threads=None):
 
     A conditional model is told the labels and maps of a Split; of an array of images, or of a Split without labels,
     tinyar.data.Split(images, maps=maps), it is told no class. Raises ValueError for images that don't fit,
-    NonFiniteError for weights that aren't finite. Of several ranks (ranks.py) all have to call it, each for a part.
+    NonFiniteError for weights that aren't finite. Of several ranks all have to call it; each measures a part.
     """
     pixels = getattr(images, "images", images)
     check_finite(model)

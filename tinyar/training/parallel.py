@@ -135,8 +135,8 @@ def micro_batch_size(model, images, threads):
     and no thread be idle. With MANY_SMALL_LAYERS they have at least LEAST_PIXELS, even if a thread stays idle.
 
     The scores of an attention's chunk count as a map. A GPU has other limits: as many as its memory holds, a training
-    batch in one piece. There a convolution lays all taps side by side, (taps, in, out) for each pixel `taps * in`
-    numbers, or `taps * out` in backward.
+    batch in one piece. There a convolution with weights (taps, in, out) makes taps * in numbers of each pixel, and
+    taps * out in backward.
     """
     pixels = images.shape[1] * images.shape[2]
     widest = max((param.shape[-1] for _, param, _ in model.parameters() if param.ndim), default=1)
