@@ -63,14 +63,18 @@ def add_data_arguments(parser):
     parser.add_argument("--data", choices=READERS, metavar="NAME",
                         help="digits, mnist, fashion-mnist, binarized-mnist, cifar10, or folder: your images "
                              "in --data-dir (default: mnist, or digits)")
-    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
-                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    add_data_dir(parser)
     parser.add_argument("--size", type=whole, help="height and width to which the images of folder are resized (32)")
     parser.add_argument("--grey", action="store_true", help="colour images as grey")
     parser.add_argument("--levels", type=up_to(256, least=2), help="2 to 256 levels a pixel (default: the data's own)")
     parser.add_argument("--binarize", choices=("threshold", "fixed", "fresh"),
                         help="black and white: 1 from the middle level on (threshold), or drawn with the pixel as "
                              "probability, once (fixed) or anew in every epoch (fresh)")
+
+
+def add_data_dir(parser):
+    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
+                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
 
 
 def add_pixel_arguments(parser, colors=True):

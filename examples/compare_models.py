@@ -2,12 +2,12 @@
 
     python examples/compare_models.py --data digits                      on the digits that come with tinyar, no network
     python examples/compare_models.py --data mnist --levels 2 --minutes 10 --parameters 100000
-    python examples/compare_models.py --out runs/models-digits           go on where it was broken off
+    ... the same options, and --out runs/models-digits                   go on where it was broken off
 
-Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN, Gated PixelCNN, PixelCNN++ and PixelSNAIL, each as wide as lets it
-have about the same number of parameters, each trained for the same time: whole epochs until it is over. All learn by
-Adam at the same rate, constant after 100 updates, and their averaged weights are measured, so that a longer training
-would only go on from here. The last two have a mixture of logistics, the others a softmax. Writes to
+Naive pixel RNN, Row LSTM, Diagonal BiLSTM, PixelCNN, Gated PixelCNN, PixelCNN++ and PixelSNAIL, each of such a width
+that all have about the same number of parameters, each trained for the same time: whole epochs until it is over. All
+learn by Adam at the same rate, constant after 100 updates, and their averaged weights are measured, so that a longer
+training would only go on from here. The last two have a mixture of logistics, the others a softmax. Writes to
 runs/models-<data>/: a folder for each model, curves.png (held-out bits/dim against seconds), samples.png (a row of
 drawings of each), table.csv.
 """

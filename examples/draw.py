@@ -29,7 +29,7 @@ import functools
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, checked_about, load_again, print_classes
+from arguments import ArgumentParser, add_data_dir, checked_about, load_again, print_classes
 from drawing import A_ROW, names_of
 from kinds import MOST_DRAWN, natural, path, temperature, up_to, whole
 from splits import some_of
@@ -69,8 +69,7 @@ def parse_arguments():
     parser.add_argument("--columns", type=whole,
                         help="images in a row of the picture (default: about as many as there are rows; "
                              "of a class, all of them)")
-    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
-                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    add_data_dir(parser)
     parser.add_argument("--out", type=path,
                         help="file to write, .png or .gif "
                              "(default: drawn.png or completions.png, beside the checkpoint)")
@@ -216,7 +215,7 @@ def drawings(args, model, about, prior=None):
         shape = grid_of(model, prior, shape)
     if args.label is None and not network.classes:
         return Plan(args.n or 64, shape, {}, lambda images, at=None: plotting.grid(images, model.levels, args.columns))
-    labels, each = labels_of(args, about) or list(range(network.classes)), args.n or A_ROW
+    labels, each = labels_of(args, about, network) or list(range(network.classes)), args.n or A_ROW
     columns = args.columns or each
     rows = names_of(labels, about["class_names"]) if network.classes and columns == each else []
     return Plan(len(labels) * each, shape, {"labels": np.repeat(labels, each)},
@@ -224,9 +223,20 @@ def drawings(args, model, about, prior=None):
                 {"drawn by the model": 1}, rows)
 
 
-def labels_of(args, about):
-    """The numbers of the classes in --label, which gives names or numbers; None without it."""
-    return args.label and [label_of(text, about["class_names"]) for text in args.label]
+def labels_of(args, about, network):
+    """The numbers of the classes in --label, which gives names or numbers; None without it.
+
+    Raises ValueError for classes that the network doesn't know.
+    """
+    if args.label is None:
+        return None
+    if not network.classes:
+        raise ValueError("--label: this model is told no classes; expected one that was trained with --classes")
+    labels = [label_of(text, about["class_names"]) for text in args.label]
+    for label in labels:
+        if not -1 <= label < network.classes:
+            raise ValueError(f"--label: expected 0 to {network.classes - 1}, or -1 for no class, got {label}")
+    return labels
 
 
 def label_of(text, names):
@@ -272,7 +282,7 @@ def completions(args, model, about):
         if args.label is None and test.labels is None:
             raise ValueError(f"{dataset.name} says no classes of its images: give the one of all completions by "
                              "--label, or -1 for none")
-        labels = test.labels if args.label is None else np.repeat(labels_of(args, about), len(images))
+        labels = test.labels if args.label is None else np.repeat(labels_of(args, about, model), len(images))
         options["labels"] = labels.repeat(args.completions)
         names = names_of(labels, about["class_names"]) if model.classes else names
     raster = np.arange(height * width).reshape(height, width, 1)

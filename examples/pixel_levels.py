@@ -16,7 +16,7 @@ import endings  # first, so that Ctrl-C ends the imports too in one line
 import pathlib
 
 import numpy as np
-from arguments import ArgumentParser, checked_about, load_again
+from arguments import ArgumentParser, add_data_dir, checked_about, load_again
 from kinds import path, up_to
 from splits import some_of
 from weights import beside, name_of, weights_file
@@ -29,15 +29,15 @@ from tinyar.training import checkpoint
 
 def parse_arguments():
     parser = ArgumentParser(__doc__)
-    parser.add_argument("runs", type=path, nargs="+", metavar="RUN", help="a model.npz, or the folder of a run")
+    parser.add_argument("runs", type=path, nargs="+", metavar="RUN",
+                        help="a model.npz, the folder of a run, or pretrained/NAME")
     return parse_with_picture(parser)
 
 
 def parse_with_picture(parser):
     """The options on the command line, with those of a script that looks at single pixels and writes one picture."""
     parser.add_argument("--pixels", type=up_to(20), default=4, help="how many, each of another test image (4)")
-    parser.add_argument("--data-dir", type=path, metavar="FOLDER",
-                        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    add_data_dir(parser)
     parser.add_argument("--out", type=path, help="file to write, .png")
     args = parser.parse_args()
     if args.out and pathlib.Path(args.out).suffix.lower() != ".png":

@@ -3,7 +3,7 @@
     python examples/receptive_field.py                             new 3x3 and 7x7 networks,
                                                                    and a gated one, side by side
     python examples/receptive_field.py --kernel-size 3 --blocks 28               deep enough to reach the corners
-    python examples/receptive_field.py --family                    PixelCNN, Row LSTM, Diagonal BiLSTM and a gated one
+    python examples/receptive_field.py --family                    all kinds of networks, six of them
     python examples/receptive_field.py --checkpoint runs/pixelcnn-mnist/model.npz    a trained one
 
 Every pixel should be predicted from all earlier ones: the rows above, and what is to its left. A stack of masked k x k
@@ -189,4 +189,4 @@ WHY_BLIND = {
 
 
 if __name__ == "__main__":
-    endings.run(main)
+    endings.run(main, stopped="every file that is there is whole")

@@ -13,7 +13,7 @@ import functools
 
 import draw
 import numpy as np
-from arguments import ArgumentParser, load_again
+from arguments import ArgumentParser, add_data_dir, load_again
 from drawing import names_of
 from kinds import MOST_DRAWN, natural, path, temperature, up_to
 from scipy.ndimage import gaussian_filter
@@ -25,17 +25,19 @@ AT_ONCE = 100  # images to judge
 
 def main():
     parser = ArgumentParser(__doc__)
-    parser.add_argument("checkpoint", type=path, help="the folder of a run, or its model.npz")
+    parser.add_argument("checkpoint", type=path, help="the folder of a run, its model.npz, or pretrained/NAME")
     parser.add_argument("--n", type=up_to(MOST_DRAWN, least=1), default=1000, help="images to draw, in all (1000)")
     parser.add_argument("--temperature", type=temperature, default=1.0, help="divides the logits in drawing (1)")
     parser.add_argument("--seed", type=natural, default=0, help="another number, other draws (0)")
-    parser.add_argument("--data-dir", type=path, metavar="FOLDER", help="folder with the data's files")
+    add_data_dir(parser)
     parser.set_defaults(prior=None)
     args = parser.parse_args()
     (model, about), *priors = draw.load(args)
     classes = (priors[0][0] if priors else model).classes
     if not classes:
         raise ValueError(f"{args.checkpoint} is told no classes: expected a run with --classes")
+    if not about.get("image_shape"):
+        raise ValueError(f"{about['file']} doesn't say how large its images were")
     dataset = load_again(about, args.data_dir)
 
     labels = np.arange(args.n) % classes

@@ -23,7 +23,7 @@ import arguments
 import draw
 import numpy as np
 import scores
-from arguments import ArgumentParser
+from arguments import ArgumentParser, add_data_dir
 from fitting import own_data
 from kinds import path, positive, some_name, up_to
 from splits import spread_evenly
@@ -45,8 +45,7 @@ def parse_arguments():
     add("--minutes", type=positive, required=True, help="that it took")
     add("--machine", type=some_name, required=True, help="on which it ran")
     add("--date", type=date, default=datetime.date.today().isoformat(), help="of the training (today)")
-    add("--data-dir", type=path, metavar="FOLDER",
-        help="folder with the data's files (default: TINYAR_DATA, the cache, a download)")
+    add_data_dir(parser)
     add("--threads", type=up_to(parallel.MOST_THREADS), help="cores to use (default: TINYAR_THREADS, or all)")
     args = parser.parse_args()
     arguments.check_threads(args)

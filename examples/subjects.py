@@ -123,8 +123,8 @@ def take_autoencoder(prior):
     try:
         file = weights_file(prior.file.resolve().parent.parent / AUTOENCODER_FOLDER)
     except FileNotFoundError as error:
-        raise ValueError(f"{prior.file} is a prior of codes, and images become codes by its autoencoder: expected it "
-                         "in the folder of its run, beside autoencoder/") from error
+        raise ValueError(f"{prior.file} is a prior of codes, and images become codes by its autoencoder: expected "
+                         "the prior's folder beside the folder autoencoder/ of its run") from error
     prior.autoencoder, state = checkpoint.load(file)
     if kind_of(prior.autoencoder) not in AUTOENCODERS:
         raise ValueError(f"{file}: expected an autoencoder, got a {type(prior.autoencoder).__name__}")

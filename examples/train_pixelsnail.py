@@ -30,7 +30,7 @@ def parse_arguments():
         help="features a pixel (64; 32 for digits)")
     add("--blocks", type=up_to(100), default=ByData(3, digits=2), help="each with attention (3; 2 for digits)")
     add("--units", type=up_to(100), default=2, help="residual units a block (2)")
-    add("--heads", type=up_to(16), default=1, help="of attention; 1, 2, 4, 8 or 16 (1)")
+    add("--heads", type=int, choices=(1, 2, 4, 8, 16), default=1, help="of attention (1)")
     add("--likelihood", choices=("mixture", "softmax"), default="mixture", help="what a pixel's outputs mean (mixture)")
     add("--components", type=up_to(1000), default=5, help="logistics in the mixture (5)")
     add("--dropout", type=share_below_1, default=ByData(0.0, digits=0.05),

@@ -389,8 +389,8 @@ def test_draw_from_the_command_line_writes_beside_the_checkpoint(trained):
 @pytest.mark.parametrize("arguments, message", [
     (["missing.npz"], "no file missing.npz"), (["."], "no file model.npz"), (["text.npz"], "not a complete checkpoint"),
     (["bare.npz"], "give --size HEIGHT WIDTH"), (["bare.npz", "--complete"], "doesn't say which data"),
-    (["pixelcnn", "--label", "3"], "not conditioned on classes"),
-    (["gated", "--label", "10"], "labels: expected 0 .. 9, or -1 for none, got 10"),
+    (["pixelcnn", "--label", "3"], "--label: this model is told no classes"),
+    (["gated", "--label", "10"], "--label: expected 0 to 9, or -1 for no class, got 10"),
     (["vqvae/autoencoder"],
      "expected either a model of pixels, or the autoencoder of a VQ-VAE and then the prior of its codes, got the auto"),
     (["vqvae/prior"], "got the prior of its codes"),

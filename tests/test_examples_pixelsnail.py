@@ -83,7 +83,8 @@ def test_the_difference_from_the_lesson_before_is_small():
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--heads", "3"], "3 heads share evenly, got 16"), (["--heads", "0"], "expected"), (["--blocks", "0"], "expected"),
+    (["--heads", "3"], "choose from 1, 2, 4, 8, 16"), (["--heads", "0"], "choose from 1"),
+    (["--blocks", "0"], "expected"),
     (["--dropout", "1"], "expected a number from 0 to below 1"), (["--likelihood", "gaussian"], "invalid choice"),
 ])
 def test_bad_arguments(tmp_path, arguments, message):

@@ -13,7 +13,6 @@ runs with the kernel cropped to its live rows, with and without channels-last me
 from contenders import check_libraries, describe_machine, endings, new_parser, race, up_to  # first: see there
 import contextlib
 import statistics
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 HELD = contextlib.ExitStack()  # settings that last as long as the process
 
 HEIGHT = WIDTH = 28
+SIDE, PRODUCTS = 1024, 10  # the matrix products that the machine's speed is taken from
 LAYERS = {  # title: (class, arguments, products a pixel of the input or 0)
     "MaskedConv2d 7x7 A, 1 -> 64": ("MaskedConv2d", (1, 64, 7, "A"), 24 * 64),
     "MaskedConv2d 7x7 B, 32 -> 32": ("MaskedConv2d", (32, 32, 7, "B"), 25 * 32 * 32),
@@ -93,22 +93,18 @@ def torch_layer(title, batch, threads, channels_last, device):
     return run
 
 
-def matrix_product_speed(threads, backend):
-    """GFLOP/s of 1024x1024 products, one on each thread at once."""
+def matrix_products(threads):
+    """PRODUCTS products of SIDE x SIDE matrices, on each thread at once."""
     from tinyar.backend import one_blas_thread, to_device, to_host, xp
-    a = to_device(np.random.default_rng(0).standard_normal((1024, 1024), dtype=np.float32))
+    a = to_device(np.random.default_rng(0).standard_normal((SIDE, SIDE), dtype=np.float32))
+    HELD.enter_context(one_blas_thread())
+    pool = ThreadPoolExecutor(threads)
 
     def work(_):
-        for _ in range(10):
+        for _ in range(PRODUCTS):
             y = xp.matmul(a, a)
         return to_host(y[0, 0])
-    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            list(pool.map(work, range(threads)))
-            times.append(time.perf_counter() - start)
-    return threads * 10 * 2 * 1024 ** 3 / min(times) / 1e9
+    return lambda: list(pool.map(work, range(threads)))
 
 
 def main():
@@ -123,7 +119,9 @@ def main():
     check_libraries(args)
     device, threads = ("cuda", 1) if args.backend == "cupy" else ("cpu", args.threads)
     print(describe_machine(threads))
-    speed = matrix_product_speed(threads, args.backend)
+    ours = {"TINYAR_BACKEND": args.backend}
+    times, _ = race({"products": (matrix_products, dict(threads=threads), ours)}, rounds=5)["products"]
+    speed = threads * PRODUCTS * 2 * SIDE ** 3 / min(times) / 1e9
     print(f"matrix products: {speed:.0f} GFLOP/s on {threads} threads; "
           f"batch {args.batch_size} of {HEIGHT}x{WIDTH}, on {device}\n")
     print(f"{'forward and backward':32s} {'tinyar':>8s} {'GFLOP/s':>8s} {'share':>6s} {'PyTorch':>9s} {'ratio':>6s}")
@@ -131,15 +129,15 @@ def main():
         _, _, weights = LAYERS[title]
         common = dict(title=title, batch=args.batch_size)
         results = race({
-            "tinyar": (tinyar_layer, dict(**common, threads=threads), {"TINYAR_BACKEND": args.backend}),
+            "tinyar": (tinyar_layer, dict(**common, threads=threads), ours),
             **{f"torch {last}": (torch_layer, dict(**common, threads=args.threads, channels_last=last, device=device),
                                  {"TINYAR_BACKEND": "numpy"}) for last in (False, True)}}, args.rounds)
-        ours = statistics.median(results.pop("tinyar")[0])
+        seconds = statistics.median(results.pop("tinyar")[0])
         theirs = min(statistics.median(times) for times, _ in results.values())
         passes = 2 if "1 -> 64" in title else 3
-        rate = passes * 2 * weights * args.batch_size * HEIGHT * WIDTH / ours / 1e9
+        rate = passes * 2 * weights * args.batch_size * HEIGHT * WIDTH / seconds / 1e9
         counted = f"{rate:8.0f} {100 * rate / speed:5.0f}%" if weights else " " * 15
-        print(f"{title:32s} {1000 * ours:5.1f} ms {counted} {1000 * theirs:6.1f} ms {ours / theirs:6.2f}")
+        print(f"{title:32s} {1000 * seconds:5.1f} ms {counted} {1000 * theirs:6.1f} ms {seconds / theirs:6.2f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Exercise 04 went from x to y. With m = (k - 1) / 2, offsets i and j from -m to m
     y[r, c] = b + sum over i, j of  x[r + i, c + j] w[m + i, m + j]
 
 Behind y a network goes on to the loss. Its backward pass hands over dy, the gradient of the loss by each entry of y, in
-the shape of y. Asked for are the gradients by all that y was made of: dx, dw and db, each in the shape of its own.
+the shape of y. Asked for are the gradients by all that y was made of: dx, dw and db, in the shapes of x, w and b.
 
 The rule is always the same. Ask where a number was used, and add up what comes back from there.
 

@@ -14,7 +14,7 @@ Backward. dy is the gradient by y. gamma and beta serve all pixels of all images
 
     dbeta = sum of dy                     dgamma = sum of dy xhat
 
-For dx let u = gamma dy, the gradient by xhat. Moving x moves xhat on three ways: directly, through mu, and through s.
+For dx let u = gamma dy, the gradient by xhat. Moving x moves xhat in three ways: directly, through mu, and through s.
 
     directly      u / s
     through mu    - (mean of u) / s                  mu is a mean, so each of the C channels moves all by 1 / C
@@ -111,7 +111,7 @@ def rules_of_gradients(layer_norm_backward, dy, x, gamma, beta, eps):
         "This is the mean over batch and pixels. It is the sum.": right_dgamma / 18,
         "gamma itself isn't in its own gradient.": right_dgamma * gamma})
     mean_u, mean_u_xhat = u.mean(axis=-1, keepdims=True), (u * xhat).mean(axis=-1, keepdims=True)
-    yield judge.Rule("dx: on three ways", "dx", dx, right_dx, {
+    yield judge.Rule("dx: in three ways", "dx", dx, right_dx, {
         "mu and s count as constants here. They depend on x too.": u / s,
         "The way through s is missing: - xhat * mean of (u xhat).": (u - mean_u) / s,
         "The way through mu is missing: - mean of u.": (u - xhat * mean_u_xhat) / s,

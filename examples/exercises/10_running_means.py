@@ -6,9 +6,9 @@ In exercise 09 a gradient moved the codes to the vectors that chose them. There 
 place for a code, for squared distances, is the mean of its vectors. But each batch has only a few of them, so the mean
 is taken over many batches, with weights that fade: an exponential moving average, EMA.
 
-For each code k two numbers are kept: a running count N_k (how many vectors choose it in a batch) and a running sum m_k
-(d numbers). In a batch of vectors z_i with codes k_i, let n_k be the number of vectors with k_i = k, and s_k their sum.
-With gamma, the decay, near 1 (0.99):
+For each code k two running means are kept: N_k of how many vectors choose it in a batch, and m_k of the sum of these
+vectors (d numbers). In a batch of vectors z_i with codes k_i, let n_k be the number of vectors with k_i = k, and s_k
+their sum. With gamma, the decay, near 1 (0.99):
 
     N_k <- gamma N_k + (1 - gamma) n_k                    E_k <- m_k / Nhat_k
     m_k <- gamma m_k + (1 - gamma) s_k

@@ -7,7 +7,7 @@ of the levels 0..levels-1. How many levels, and how they came about, decides wha
     binarize="fixed"     a pixel is 1 with probability x / maximum, drawn once (Salakhutdinov & Murray 2008)
     binarize="fresh"     the same, but the training images are drawn anew in every epoch (as in Burda et al. 2015)
 
-An MNIST image costs about 60 to 70 nats under the threshold and about 80 when drawn, because noise can't be predicted;
+An MNIST image costs about 55 to 62 nats under the threshold and about 80 when drawn, because noise can't be predicted;
 so the figures can't be compared, and `Dataset.description` says which one it is. In a colour image each channel is a
 pixel of its own here: quantized, or drawn, without a look at the other two.
 

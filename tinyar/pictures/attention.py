@@ -40,7 +40,7 @@ def save_attention(path, rows, titles):
 
 
 def over_dimmed(image, weights):
-    """(height, width, 3): the image, darkened, and over it the weights in red, the largest of them opaque."""
+    """(height, width, 3): the image, darkened, and over it the weights in orange, the largest of them opaque."""
     dimmed = 0.45 * np.broadcast_to(image, (*image.shape[:2], 3))
     strength = (weights / (weights.max() or 1))[..., None] ** 0.5
     return (1 - strength) * dimmed + strength * np.array(to_rgb(VERMILLION))
