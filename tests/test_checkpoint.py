@@ -104,6 +104,21 @@ def test_an_option_that_the_file_does_not_know_counts_as_its_default(tmp_path):
         checkpoint.load(tmp_path / "c.npz", make(levels=5, residual=False))
 
 
+class HandsOptionsOn(PixelCNN):
+    def __init__(self, reach=3, **options):
+        super().__init__(**options)
+
+
+def test_options_that_only_one_of_two_models_was_given_are_named(tmp_path):
+    one, other = HandsOptionsOn(channels=4, blocks=0), HandsOptionsOn(channels=4, blocks=0, levels=2)
+    checkpoint.save(tmp_path / "c.npz", one)
+    with pytest.raises(checkpoint.CheckpointError, match="another model: expected levels=2, found none"):
+        checkpoint.load(tmp_path / "c.npz", other)
+    checkpoint.save(tmp_path / "c.npz", other)
+    with pytest.raises(checkpoint.CheckpointError, match="expected levels=as it is by default, found 2"):
+        checkpoint.load(tmp_path / "c.npz", one)
+
+
 def test_numpy_numbers_among_options_and_state_are_saved_as_plain_ones(tmp_path):
     model = make(levels=np.int64(5), blocks=np.int32(1))
     checkpoint.save(tmp_path / "c.npz", model, {"seed": np.int64(3)})

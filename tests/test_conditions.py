@@ -7,7 +7,7 @@ import pytest
 
 from tinyar import data, gradcheck, sampling, training
 from tinyar.training import checkpoint
-from tinyar.backend import to_host, xp
+from tinyar.backend import to_device, to_host, xp
 from tinyar.conditions import Conditions
 from tinyar.data import Split
 from tinyar.models import GatedPixelCNN, PixelCNN
@@ -132,6 +132,9 @@ def test_missing_or_wrong_conditions_are_refused():
         training.fit(GatedPixelCNN(**GATED), train, data.load("digits"))
     with pytest.raises(ValueError, match="images: expected a NumPy array of integers, got list"):
         training.evaluate(GatedPixelCNN(**GATED), [1, 2])
+    unconditional, images = GatedPixelCNN(**{**GATED, "classes": 0}), to_device(train.images[:2])
+    with pytest.raises(ValueError, match="GatedPixelCNN: a condition was given, but this model is told none"):
+        unconditional(images, to_device(np.ones((2, 1, 1, 3), dtype=np.float32)))
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match="hide_labels: expected a share"):
             training.fit(GatedPixelCNN(**GATED), train, hide_labels=share)

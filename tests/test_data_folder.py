@@ -11,6 +11,7 @@ from PIL import Image
 from data_files import NO_FILES, link, save_pictures, some_colours
 from tinyar import data
 from tinyar.data import folder, readers
+from tinyar.data.picture import read_image
 
 pytestmark = pytest.mark.usefixtures("no_surroundings")
 
@@ -79,16 +80,16 @@ def test_the_middle_square_is_taken(tmp_path):
         for turned, picture in ((False, wide), (True, wide.swapaxes(0, 1))):
             Image.fromarray(picture).save(tmp_path / f"{name}.png")
             expected = middle.swapaxes(0, 1) if turned else middle
-            np.testing.assert_array_equal(folder.read_image(tmp_path / f"{name}.png", 6), expected)
+            np.testing.assert_array_equal(read_image(tmp_path / f"{name}.png", 6), expected)
 
 
 def test_shrinking_averages_and_growing_smooths(tmp_path):
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255  # finer than 8 pixels can show: taking every eighth would leave only white
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
-    assert np.abs(folder.read_image(tmp_path / "stripes.png", 8).astype(int) - 127.5).max() < 6
+    assert np.abs(read_image(tmp_path / "stripes.png", 8).astype(int) - 127.5).max() < 6
     Image.fromarray(np.array([[[0] * 3, [200] * 3]] * 2, np.uint8)).save(tmp_path / "edge.png")
-    row = folder.read_image(tmp_path / "edge.png", 8)[4, :, 0].astype(int)
+    row = read_image(tmp_path / "edge.png", 8)[4, :, 0].astype(int)
     assert row[0] < 10 and row[-1] > 190 and (np.diff(row[1:-1]) >= 0).all() and len(set(row)) > 4
 
 
@@ -119,7 +120,7 @@ def pictures_of_every_kind():
 def test_every_kind_of_picture_becomes_rgb_on_white(tmp_path, kind):
     picture, first, last = pictures_of_every_kind()[kind]
     picture.save(tmp_path / "picture.png")
-    image = folder.read_image(tmp_path / "picture.png", 8)
+    image = read_image(tmp_path / "picture.png", 8)
     assert image.dtype == np.uint8 and image.shape == (8, 8, 3)
     assert (image[:4, :4] == first).all() and (image[4:, 4:] == last).all()
 
@@ -130,7 +131,7 @@ def test_photographs_are_turned_as_the_camera_says(tmp_path):
     upright = np.zeros((16, 16), np.uint8)
     upright[:8] = 255  # the upper half comes to lie on the right
     Image.fromarray(upright).save(tmp_path / "photo.jpg", exif=exif, quality=95)
-    image = folder.read_image(tmp_path / "photo.jpg", 16)
+    image = read_image(tmp_path / "photo.jpg", 16)
     assert image[:, 8:].min() > 240 and image[:, :8].max() < 15
 
 
@@ -168,7 +169,7 @@ def test_damaged_images_give_a_value_error_or_other_pixels(tmp_path):
                 damaged[chance.randrange(min(len(damaged), 200))] = chance.randrange(256)
             path.write_bytes(damaged)
             try:
-                assert folder.read_image(path, 8).shape == (8, 8, 3)
+                assert read_image(path, 8).shape == (8, 8, 3)
             except ValueError as error:
                 assert str(path) in str(error)
 

@@ -163,6 +163,38 @@ def test_a_file_of_one_s_own_goes_through_the_whole_contract(tmp_path, capsys, m
     assert "Mine" in printed and "WRONG: Doubled: the gradient of x is wrong" in printed and "1 wrong" in printed
 
 
+def test_a_layer_that_keeps_nothing_for_backward_is_named_and_the_others_are_checked(tmp_path, capsys, monkeypatch):
+    (tmp_path / "own.py").write_text("""
+from tinyar.layers import Linear, ReLU
+
+
+class Forgets(ReLU):
+    def forward(self, x):
+        return self(x)
+
+
+def cases():
+    return [("Mine", Forgets(), (2, 3, 4, 5)), ("A linear map", Linear(3, 4), (2, 5, 6, 3))]
+""")
+    assert run_command(monkeypatch, tmp_path / "own.py") == 1
+    printed = capsys.readouterr().out
+    assert "WRONG: Forgets breaks the rule that forward keeps what backward reads: Forgets.backward found no" in printed
+    assert "and self.cache = what backward reads" in printed and "A linear map" in printed and "1 wrong" in printed
+
+
+def test_the_line_of_an_error_is_named_whatever_the_path(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text("\nraise KeyError('x')\n")
+    monkeypatch.chdir(tmp_path)
+    for path in ("own.py", tmp_path / "own.py"):
+        with pytest.raises(SystemExit, match="own.py, line 2: can't be used: KeyError"):
+            run_command(monkeypatch, path)
+
+
+def test_few_entries_are_tried():
+    assert [len(comparison.indices) for comparison in gradcheck.check(Linear(3, 4), np.ones((2, 5, 3)), entries=1)] == [
+        2, 2, 2]
+
+
 @pytest.mark.parametrize("name, text, message", [
     ("none.py", None, "no such file"), ("own.txt", "", "expected the name of a Python file"),
     ("own.py", "", r"has no function cases\(\)"),

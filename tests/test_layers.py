@@ -160,7 +160,7 @@ def test_backward_adds_up_uses_the_cache_up_and_writes_into_nothing(name):
     assert dx.shape == x.shape
     once = [to_host(grad).copy() for _, _, grad in layer.parameters()]
     assert all(np.abs(grad).max() > 0 for grad in once)
-    with pytest.raises(RuntimeError, match="backward without a forward"):
+    with pytest.raises(RuntimeError, match="backward found no cache"):
         layer.backward(on_device)
     layer.forward(x)
     np.testing.assert_array_equal(to_host(layer.backward(on_device)), to_host(dx))

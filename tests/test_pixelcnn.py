@@ -86,7 +86,7 @@ def test_equal_seeds_give_equal_models():
     (dict(channels=0), "expected at least 2, got 0"), (dict(channels=1), "expected at least 2, got 1"),
     (dict(channels=0, block="plain"), "channel counts"), (dict(head=4), "head: expected a list"),
     (dict(image_channels=3, channels=2), "dealt out"),
-    (dict(head=(0,)), "head: expected a list"), (dict(image_channels=0), "channel counts"),
+    (dict(head=(0,)), "head: expected a list"), (dict(image_channels=0), "image_channels is a whole"),
 ])
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

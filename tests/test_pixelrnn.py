@@ -254,7 +254,8 @@ def test_a_few_updates_teach_it_to_remember_a_row(kind, options):
 @pytest.mark.parametrize("options, message", [
     (dict(levels=1), "2 to 256"), (dict(layers=0), "layers is a whole number of at least 1, got 0"),
     (dict(layers=1.5), "layers"), (dict(hidden=0), "channel counts"), (dict(hidden=2.5), "channel counts"),
-    (dict(image_channels=0), "channel counts"), (dict(one_hot=True, image_channels=3, ordered_colors=False), "one_hot"),
+    (dict(image_channels=0), "image_channels is a whole"),
+    (dict(one_hot=True, image_channels=3, ordered_colors=False), "one_hot"),
     (dict(classes=-1), "classes"), (dict(map_channels=1.5), "map_channels"),
 ])
 def test_options_that_do_not_fit_are_refused(model, options, message):

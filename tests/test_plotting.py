@@ -15,7 +15,7 @@ from PIL import Image
 
 from tinyar.backend import to_host, xp
 from tinyar.layers import Chain, Linear, MaskedConv2d, ReLU
-from tinyar.models import PixelCNN
+from tinyar.models import VQVAE, PixelCNN
 from tinyar.pictures import Film, plotting, receptive_fields
 from tinyar.sampling import sample
 
@@ -325,6 +325,18 @@ def test_field_leaves_the_model_alone():
     for name, param, grad in model.parameters():
         np.testing.assert_array_equal(to_host(param), before[name])
         assert not to_host(grad).any()
+
+
+def test_a_number_that_training_drops_cuts_no_path():
+    options = dict(channels=8, blocks=2, first_kernel=3, kernel_size=3)
+    fields = [receptive_fields.receptive_field(PixelCNN(**options, dropout=dropout), 6, 6, (4, 2))
+              for dropout in (0.0, 0.9)]
+    np.testing.assert_array_equal(*fields)
+
+
+def test_a_model_of_several_outputs_has_no_field():
+    with pytest.raises(ValueError, match="VQVAE: expected an output for every pixel .*, got several arrays"):
+        receptive_fields.receptive_field(VQVAE(4, 1, widths=(4,), codes=4, code_channels=2), 4, 4, (2, 2))
 
 
 def test_field_leaves_alone_what_forward_moves():

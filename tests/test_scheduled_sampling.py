@@ -9,7 +9,7 @@ from family import MODELS, make, random_condition, random_images
 from tinyar import data, training
 from tinyar.training import checkpoint
 from tinyar.backend import to_host, xp
-from tinyar.models import PixelCNN
+from tinyar.models import VQVAE, PixelCNN
 from tinyar.optim import RMSProp
 from tinyar.training.parallel import Workers
 from tinyar.training.scheduled_sampling import ScheduledSampling, exponential, inverse_sigmoid, linear
@@ -130,6 +130,11 @@ def test_resuming_equals_an_unbroken_run_and_knows_schedule_and_optimizer(tmp_pa
                   {"scheduled_sampling": options["scheduled_sampling"]}):
         with pytest.raises(checkpoint.CheckpointError, match="other options"):
             fit(epochs=3, out=tmp_path, resume=True, **other)
+
+
+def test_a_model_that_does_not_draw_pixel_by_pixel_is_refused():
+    with pytest.raises(ValueError, match="scheduled_sampling: VQVAE doesn't draw pixel by pixel, expected None"):
+        fit(VQVAE(4, 1, widths=(4,), codes=4, code_channels=2), scheduled_sampling=ScheduledSampling(exponential(0.5)))
 
 
 def test_all_models_of_the_family_can_be_mixed():

@@ -167,7 +167,7 @@ def test_backward_adds_up_uses_the_cache_up_and_writes_into_nothing(name):
     dy_device = to_device(dy.copy())
     dx = to_host(layer.backward(dy_device))
     once = {name: to_host(grad).copy() for name, grad in layer.grads.items()}
-    with pytest.raises(RuntimeError, match="backward without a forward"):
+    with pytest.raises(RuntimeError, match="backward found no cache"):
         layer.backward(dy_device)
     layer.forward(x_device)
     np.testing.assert_array_equal(to_host(layer.backward(dy_device)), dx)

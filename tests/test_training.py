@@ -19,7 +19,7 @@ from tinyar.backend import default_threads, on_gpu, to_device, to_host
 from tinyar.training.folders import FolderInUseError
 from tinyar.training.history import History
 from tinyar.training.interrupt import Interrupt
-from tinyar.models import PixelCNN
+from tinyar.models import VQVAE, VQVAE2, GatedPixelCNN, PixelCNN, PixelCNNpp, PixelSNAIL, RowLSTM
 from tinyar.optim import Adam, WeightAverage, cosine
 from tinyar.training.parallel import Workers, micro_batch_size
 
@@ -274,6 +274,15 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch):
     assert all((a == b).all() for a, b in zip(weights(model), saved[1]))
 
 
+def test_a_run_whose_first_figures_are_nan_goes_on(tmp_path, monkeypatch):
+    figures = iter([float("nan"), float("nan"), 2.0])
+    monkeypatch.setattr(Workers, "measure", lambda self, images, condition: next(figures) * np.log(2))
+    fit(epochs=2, out=tmp_path)
+    assert not (tmp_path / "model.npz").exists()
+    _, history = fit(out=tmp_path, resume=True)
+    assert history.best_epoch == 3 and (tmp_path / "model.npz").exists()
+
+
 def test_nan_is_never_the_best():
     history = History()
     for epoch, figure in enumerate((float("nan"), 2.0, float("nan"), 3.0), start=1):
@@ -325,6 +334,19 @@ def test_weights_that_an_update_spoils_are_never_saved(tmp_path, validation):
         patch.setattr(Adam, "step", diverging)
         fit(out=tmp_path, validation=validation, epochs=2, batch_size=60, resume=True, save_every=1)
     assert good == {name: (tmp_path / name).read_bytes() for name in good}
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+@pytest.mark.parametrize("make", [
+    lambda: PixelCNN(**SMALL), lambda: GatedPixelCNN(levels=17, channels=4, dilations=(1,)),
+    lambda: PixelCNNpp(levels=17, channels=4, units=1),
+    lambda: PixelSNAIL(levels=17, channels=4, blocks=1, key_channels=2, value_channels=2),
+    lambda: RowLSTM(levels=17, hidden=2), lambda: VQVAE(17, 1, widths=(4,), codes=4, code_channels=2),
+    lambda: VQVAE2(17, 1, channels=4, codes=4, code_channels=2)],
+    ids=["PixelCNN", "Gated", "PixelCNN++", "PixelSNAIL", "Row LSTM", "VQ-VAE", "VQ-VAE-2"])
+def test_whichever_model_diverges_says_so(make):
+    with pytest.raises(training.NonFiniteError):
+        fit(make(), train=TRAIN[:8], validation=None, lr=1e30, batch_size=4, average=None)
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")

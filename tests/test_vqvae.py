@@ -247,12 +247,21 @@ def test_bound_adds_the_bits_of_the_codes():
     (dict(codes=0), "codes is a whole number"), (dict(code_channels=0), "channel counts"),
     (dict(widths=()), "at least one"), (dict(output="gauss"), "'mse', 'categorical' or 'mixture'"),
     (dict(learning="magic"), "'gradient' or 'ema'"), (dict(levels=1), "2 to 256"),
-    (dict(image_channels=0), "channel counts"), (dict(beta=-1), "beta"),
+    (dict(image_channels=0), "image_channels is a whole"), (dict(beta=-1), "beta"),
     (dict(flat=(7, 8)), "7x8 pixels can't be halved 1 times"),
 ])
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_a_preparation_that_failed_is_made_up_for():
+    model, images = make(widths=(8, 12)), np.arange(192, dtype=np.uint8).reshape(3, 8, 8, 1) % 17
+    with pytest.raises(ValueError, match="can't be halved"):
+        model.prepare(images[:, :7])
+    before = to_host(model.quantizer.codebook).copy()
+    model.prepare(images)
+    assert (to_host(model.quantizer.codebook) != before).any()
 
 
 def test_images_and_codes_that_do_not_fit_are_refused():

@@ -231,7 +231,7 @@ def test_images_of_their_codes_are_those_of_the_network():
 @pytest.mark.parametrize("options, message", [
     (dict(bottom_stride=3), "bottom_stride is 2 or 4, got 3"), (dict(channels=1), "at least 2, since some"),
     (dict(output="gauss"), "output is 'mse', 'categorical' or 'mixture'"), (dict(components=0), "components: expected"),
-    (dict(codes=0), "codes is a whole number of at least 1, got 0"), (dict(residual_units=-1), "residual_units"),
+    (dict(codes=0), "codes is a whole number from 1 to 65,536, got 0"), (dict(residual_units=-1), "residual_units"),
     (dict(learning="magic"), "'gradient' or 'ema'"), (dict(top_codes=-2), "codes is a whole number"),
 ])
 def test_bad_options(options, message):

@@ -4,7 +4,7 @@
     prior          p(codes), pixel by pixel         tinyar.models.PixelCNN(levels=K, one_hot=True)
     generation     codes drawn from the prior, painted by the decoder
 
-A VQ-VAE-2 has two grids, and p(top, bottom | class) = p(top | class) p(bottom | top, class) two priors. The second one
+A VQ-VAE-2 has two grids, and so two priors: p(top, bottom | class) = p(top | class) p(bottom | top, class). The second
 is told the whole top grid: a model with map_codes, GatedPixelCNN(levels=K, one_hot=True, map_codes=K).
 
 Codes only mean something to the autoencoder that made them: K numbers without an order. So whatever holds codes, or

@@ -38,7 +38,7 @@ row (the vertical one of Gated PixelCNN) is drawn row by row instead:
 States. Some layers learn without a gradient too (a codebook by running means). Their arrays are in layer.state, which
 no optimizer touches. forward adds what it sees to layer.sums, which are set to zero with the gradients. Once a batch,
 after the optimizer, `layer.update()` moves the states by the sums, in place, since replicas share them. So it doesn't
-matter how a batch is cut up over threads.
+matter how a batch is cut up over threads (but for codes that a quantizer revives, from what one replica saw).
 
 The tree. Children are attributes of a layer: a Layer, or a list or tuple of Layers. Parameters have dotted names, the
 path through the tree. All of this is checked for any layer, your own too, by `tinyar.gradcheck.check_layer`.
@@ -105,8 +105,8 @@ class Layer:
     def take_cache(self):
         """What forward kept, handed over once: backward calls this first."""
         if self.cache is None:
-            raise RuntimeError(f"{type(self).__name__}.backward without a forward before it: "
-                               "every backward uses up what one forward kept, so call forward(x) first")
+            raise RuntimeError(f"{type(self).__name__}.backward found no cache: forward(x) sets self.cache, and every "
+                               "backward uses it up, so call forward first")
         cache, self.cache = self.cache, None
         return cache
 

@@ -21,7 +21,7 @@ is what `backward` differentiates, and neither depends on a side effect of the o
     costs(x, condition)         what each image costs, summed over its sub-pixels, by inference alone
     score(x, condition)         the sum of the costs: evaluation divides it
     penalty()                   the part of the last batch's mean loss that score leaves out (a quantizer's own terms)
-    note(loss)                  a few words for the progress bar about the last batch; its sums aren't cleared yet
+    note(loss)                  a few words for the progress bar about the last batch, while layers still hold its sums
     prepare(images)             a look at the training images, once, before training begins
     published(name, **changes)  a configuration from a paper, with some options changed
 
@@ -30,7 +30,7 @@ gone after it: see `tinyar.conditions`. Models without one are called without it
 
 Options are written once, in the signature of __init__. The base records them: each as it was given, or its default.
 They must be numbers, texts, lists or None, since a checkpoint keeps them as JSON. A subclass may hand some on:
-def __init__(self, reach=3, **options): super().__init__(**options).
+def __init__(self, reach=3, **options): super().__init__(**options). Of these, those that were given are recorded.
 """
 
 import inspect
@@ -109,7 +109,7 @@ class Model(Layer):
         return 0.0
 
     def note(self, loss):
-        """What there is to tell of the last batches beside their mean loss: nothing, by default."""
+        """What there is to tell of the last batch besides its mean loss: nothing, by default."""
         return ""
 
     def prepare(self, images):

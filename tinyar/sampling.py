@@ -27,7 +27,8 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
     shape         (height, width) or (height, width, channels); any size, whatever the model was trained on
     labels, maps  what a conditional model draws: one class for all images or (n,), -1 for none;
                   maps (n, height, width, channels) (see AutoregressiveModel.condition)
-    temperature   divides the logits: 1 draws from the model, below 1 leans to likelier levels
+    temperature   divides the logits, and multiplies a mixture's scales: 1 draws from the model, below 1 leans to
+                  likelier levels
     known, mask   completion: where mask is 1 (or True) the pixel is taken from `known`, elsewhere it is drawn. Both
                   broadcast against (n, height, width, channels). Pixels are drawn given the *earlier* ones only, so
                   this is the exact conditional distribution just if every known pixel comes before every unknown one

@@ -14,6 +14,8 @@ def check_condition(name, shape, images, channels, factor=None):
     factor     of grids of codes: how much finer the images are; None for conditions as fine as they, or 1x1
     """
     batch, height, width = images
+    if not any(channels):
+        raise ValueError(f"{name}: a condition was given, but this model is told none (classes=0, map_channels=0)")
     if len(shape) != 4 or shape[3] not in channels or not shape[3]:
         sides = "1 or height, 1 or width" if factor is None else f"height / {factor}, width / {factor}"
         raise ValueError(f"{name}: expected a condition (batch, {sides}, "

@@ -60,7 +60,7 @@ def cache_folder(name):
 
 
 def own_folder(data_dir):
-    """The user's folder for data, or None where none is named. Raises DataNotFoundError where it doesn't exist."""
+    """The user's folder for data, or None where none is named. DataNotFoundError where data_dir doesn't exist."""
     if data_dir is None:
         named = os.environ.get("TINYAR_DATA")
         return _expanded(named, "TINYAR_DATA") if named else None

@@ -14,9 +14,6 @@ import pathlib
 import numpy as np
 
 from tinyar.data.errors import DataNotFoundError
-from tinyar.data.picture import read_image
-
-__all__ = ["find_images", "passed_over", "class_names", "classes_of", "read_image"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 

@@ -75,7 +75,7 @@ def own_cases(path):
         found = [case if isinstance(case, Case) else case_of(case) for case in offered]
     except Exception as error:
         line = next((f", line {frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__))
-                     if pathlib.Path(frame.filename) == path), "")
+                     if pathlib.Path(frame.filename) == path.absolute()), "")
         raise ValueError(f"{path}{line}: can't be used: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))

@@ -57,8 +57,8 @@ def check(layer, x, tolerance=TOLERANCE, entries=40, seed=0, condition=None):
     layer      any Layer or model; it is cast to float64, and its caches and gradients are overwritten
     x          an input for forward, a host array, or a tuple of them; integers (levels of an image) are checked as the
                real numbers they are
-    entries    how many entries of each tensor are tried: all of them if there are no more than that, else the first,
-               the last and a random choice
+    entries    how many entries of each tensor are tried, at least 2: all of them if there are no more than that, else
+               the first, the last and a random choice
     condition  of a conditional model, a host array; its gradient is compared too
 
     Raises GradientError at the first tensor whose relative error is not below tolerance, ValueError if a number stands
@@ -147,7 +147,7 @@ def choose_indices(shape, entries, rng):
     size = int(np.prod(shape))
     flat = np.arange(size)
     if size > entries:
-        flat = np.unique(np.concatenate([[0, size - 1], rng.choice(size, entries - 2, replace=False)]))
+        flat = np.unique(np.concatenate([[0, size - 1], rng.choice(size, max(0, entries - 2), replace=False)]))
     return [tuple(int(i) for i in np.unravel_index(f, shape)) for f in flat]
 
 

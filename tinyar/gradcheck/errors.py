@@ -19,16 +19,15 @@ def broken(layer, rule, found, mend):
 
 @contextlib.contextmanager
 def running(layer, entrance):
-    """A context in which an error within an entrance of the layer becomes a ContractError that says where it arose.
-
-    RuntimeError goes through: by that a backward says that there is no cache.
-    """
+    """A context in which an error within an entrance of the layer becomes a ContractError that says where it arose."""
     try:
         yield
-    except (ContractError, RuntimeError):
+    except ContractError:
         raise
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
+        if frame.name == "take_cache":
+            raise broken(layer, "forward keeps what backward reads", str(error), HINTS["forward"]) from error
         raise broken(layer, f"{entrance} runs", f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno}, in "
                      f"{frame.name})", HINTS[entrance]) from error
 

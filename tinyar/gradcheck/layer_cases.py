@@ -1,4 +1,4 @@
-"""Every layer of tinyar, small, all axes of different size, with an input for each."""
+"""Every layer of tinyar, small, nearly all axes of different size, with an input for each."""
 
 from tinyar import layers
 from tinyar.gradcheck.case import Case

@@ -39,13 +39,13 @@ class CellConditional(Conditional):
 
 
 def cell_means(x, axis, cell):
-    """Means of x over each `cell` neighbours along an axis, the last of which may be fewer."""
+    """Means of x over `cell` neighbours at a time along an axis; the last group may have fewer."""
     starts = range(0, x.shape[axis], cell)
     return xp.stack([x[along(axis, start, start + cell)].mean(axis=axis) for start in starts], axis=axis)
 
 
 def spread_means(dmeans, axis, cell, size):
-    """The gradient of cell_means, its transpose: of each mean to the numbers that it is the mean of."""
+    """The backward of cell_means: the gradient of each mean, in equal shares to the numbers that it is the mean of."""
     counts = [min(cell, size - start) for start in range(0, size, cell)]
     parts = [xp.repeat(dmeans[along(axis, place, place + 1)], count, axis=axis) * (1 / count)
              for place, count in enumerate(counts)]

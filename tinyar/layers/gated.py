@@ -41,8 +41,8 @@ class GatedBlock(Layer):
                 dV_h = sum_rc c^T dA_h,  dV_v = sum_rc c^T dA_v
 
     The shift: A_v at row r has seen row r itself, to its very end. Moved down a row, it reaches h only where all that
-    is past. A model whose first vertical layer already leaves out row r has shift=False. Neither the move
-    nor such a first layer: the current row leaks. Both: row r - 1 is lost.
+    is past. A model whose first vertical layer already leaves out row r has shift=False. With neither the
+    move nor such a first layer the current row would leak; with both, row r - 1 would be lost.
 
     The first block of a network reads the image (in_channels), has mask_type "A" and no residual. `last` leaves out v'
     (None), which nobody reads. c is the condition (`Conditional`). With `colors` > 1 the centre tap of conv_h and W_o

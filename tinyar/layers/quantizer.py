@@ -20,6 +20,7 @@ from tinyar.layer import Layer
 from tinyar.layers.pointwise import as_rows, check_channels, check_last_axis, sum_rows
 
 SCORES_AT_ONCE = 2 ** 22  # how many distances are held in memory at a time
+MOST_CODES = 2 ** 16  # grids of codes are kept as uint16
 
 
 class VectorQuantizer(Layer):
@@ -56,7 +57,8 @@ class VectorQuantizer(Layer):
         super().__init__()
         check_channels(self, channels)
         for name, value, fits, wanted in (
-                ("codes", codes, isinstance(codes, (int, np.integer)) and codes >= 1, "a whole number of at least 1"),
+                ("codes", codes, isinstance(codes, (int, np.integer)) and 1 <= codes <= MOST_CODES,
+                 f"a whole number from 1 to {MOST_CODES:,}"),
                 ("beta", beta, beta >= 0, "at least 0"), ("decay", decay, 0 <= decay < 1, "in [0, 1)"),
                 ("learning", learning, learning in ("gradient", "ema"), "'gradient' or 'ema'"),
                 ("eps", eps, eps > 0, "above 0"), ("revive_below", revive_below, revive_below >= 0, "at least 0")):

@@ -1,7 +1,7 @@
 """The LSTM cell, and what all recurrent layers share; the simplest of them reads an image as one long sequence.
 
-Z is what the input says at a pixel, h the hidden and c the cell state. z and Z have 4h channels, the gates in the order
-o, f, i, g; all others have h:
+Z is what the input says at a pixel, h the hidden and c the cell state. As a size, h stands for the number of their
+channels. z and Z have 4h channels, the gates in the order o, f, i, g; all others have h:
 
     z = Z + (hidden states of neighbours) w           o, f, i = sigmoid(z_o, z_f, z_i),  g = tanh(z_g)
     c = f c_prev + i g                                 h = o tanh(c)
@@ -86,7 +86,7 @@ class Recurrence(Layer):
 
     Parameters: w (taps, h, 4h), one matrix for each neighbour, normal with standard deviation sqrt(1 / (taps * h)); h0
     and c0 (h), the states before the first step, the same wherever one is needed (the paper learns them too, of
-    unstated shape); they start at 0. A subclass writes, with steps, places and their order its own affair,
+    unstated shape); they start at 0. What a step is, what a place, and their order is up to the subclass. It writes
 
         scan(z)                       -> y, gates (steps, 4, places, h) after activation, cells (steps + 1, places, h)
         scan_back(dy, gates, cells)   -> dz like Z, and the dh, dc (..., h) of all places where h0, c0 were used

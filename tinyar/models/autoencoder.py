@@ -1,6 +1,6 @@
 """What autoencoders have in common: images in and images out, what a reconstruction costs, and the parts of networks.
 
-The reconstruction y of images x is judged in one of two ways:
+The reconstruction y of images x is judged in one of three ways:
 
     output="mse"           y is the image from -1 to 1. The loss is the mean squared error divided by the variance of
                            the training images: 1 is no better than their mean
@@ -28,6 +28,7 @@ from tinyar.layers.usage import perplexity
 from tinyar.likelihoods import Categorical, LogisticMixture
 from tinyar.losses import bits_per_dim
 from tinyar.model import Model
+from tinyar.models.options import check_count
 
 IMAGES_TO_START_FROM = 1024
 
@@ -43,6 +44,7 @@ class Autoencoder(Model):
         super().__init__()
         if output not in ("mse", "categorical", "mixture"):
             raise ValueError(f"{type(self).__name__}: output is 'mse', 'categorical' or 'mixture', got {output!r}")
+        check_count(self, "image_channels", image_channels, least=1)
         mixture = LogisticMixture(levels, image_channels if output == "mixture" else 1, components)  # checks components
         self.likelihood = mixture if output == "mixture" else Categorical(levels)
         self.levels, self.image_channels, self.output, self.stride = levels, image_channels, output, stride
@@ -60,10 +62,10 @@ class Autoencoder(Model):
         """Take the variance of the images, by which squared errors are divided, and start the codebooks. Only once."""
         if self.state["prepared"][0]:
             return
-        self.state["prepared"][...] = 1
         scaled = images.astype(np.float64) * (2 / (self.levels - 1))
         self.state["variance"][...] = float(scaled.var()) or 1.0
         self.start_codebooks(self.scale(to_device(images[:IMAGES_TO_START_FROM])))
+        self.state["prepared"][...] = 1
 
     def start_codebooks(self, scaled):
         """Start every codebook from the encoder's vectors for these scaled images."""

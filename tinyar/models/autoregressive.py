@@ -52,7 +52,7 @@ class AutoregressiveModel(Model):
         if one_hot and image_channels != 1:
             raise ValueError(f"{name}: one_hot is for grids of codes, of one channel, "
                              f"got image_channels={image_channels}")
-        check_count(self, "image_channels", image_channels, least=0)
+        check_count(self, "image_channels", image_channels, least=1)
         for option, value in (("classes", classes), ("map_channels", map_channels), ("map_codes", map_codes)):
             if not isinstance(value, (int, np.integer)) or value < 0:
                 raise ValueError(f"{name}: {option} is a whole number of at least 0, got {value!r}")

@@ -3,6 +3,8 @@
 import numpy as np
 
 from tinyar.backend import to_device, xp
+from tinyar.conditions import Conditional
+from tinyar.layers.cells import CellConditional
 from tinyar.layers.pointwise import Linear
 from tinyar.layers.weights import preparing
 from tinyar.likelihoods import LogisticMixture
@@ -46,6 +48,17 @@ class NormalizedModel(AutoregressiveModel):
         if not isinstance(self.likelihood, LogisticMixture):
             layer.start_at(0.1)  # the first loss is near ln(levels) then
         return layer
+
+    def make_conditional(self, grid=0):
+        """A function of a number of channels that makes the layer for the condition; None for none.
+
+        grid   0 for the pixels, 1 for cells of 2x2 of them, 2 of 4x4
+        """
+        if not self.condition_channels:
+            return None
+        if grid == 0:
+            return lambda channels: Conditional(self.condition_channels, channels)
+        return lambda channels: CellConditional(self.condition_channels, channels, 2 ** grid)
 
     def prepare(self, images, official=False):
         """With weight normalization, start lengths and biases by 16 images, spread evenly over `images`; only once.

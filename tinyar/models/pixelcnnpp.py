@@ -16,9 +16,7 @@ Source: Salimans, Karpathy, Chen, Kingma 2017, "PixelCNN++", arXiv 1701.05517, a
 
 import numpy as np
 
-from tinyar.conditions import Conditional
 from tinyar.layers.above_left import AboveAndLeft
-from tinyar.layers.cells import CellConditional
 from tinyar.layers.combine import Chain
 from tinyar.layers.gated_resnet import GatedResNet
 from tinyar.layers.halving import HalvingConv2d
@@ -30,7 +28,7 @@ from tinyar.models.options import check_count
 from tinyar.models.pyramid import Pyramid
 from tinyar.models.stages import Doubling, First, Halving, SkipUnits, Units
 
-GRIDS = 3  # grids
+GRIDS = 3  # each half as fine as the one before
 KERNEL_U, KERNEL_UL = ((-1, 0), (-1, 0, 1)), ((-1, 0), (-1, 0))  # row and column offsets of the kernels of u and of ul
 PUBLISHED = {
     # CIFAR-10: 53,659,080 parameters, 53,618,660 without weight normalization. 2.92 bits/dim (of classes about 2.94),
@@ -88,11 +86,3 @@ class PixelCNNpp(NormalizedModel):
                                      ConvTranspose2d(channels, channels, 2, 2, **common), grid))
             down += [pair(SkipUnits, grid, (channels, 2 * channels)) for _ in range(units + (grid < GRIDS - 1))]
         return Pyramid(inputs, first, up, down)
-
-    def make_conditional(self, grid):
-        """A function of a number of channels that makes the layer for the condition on this grid; None for none."""
-        if not self.condition_channels:
-            return None
-        if grid == 0:
-            return lambda channels: Conditional(self.condition_channels, channels)
-        return lambda channels: CellConditional(self.condition_channels, channels, 2 ** grid)

@@ -33,8 +33,8 @@ class PixelRNN(AutoregressiveModel):
 
     x is scaled to -1 .. 1, so the start symbol is a grey in the middle; with one_hot it is a code that no pixel has.
     `layers` LSTMs stand one upon the other. truncate limits backpropagation through time, in steps (see
-    SequenceRecurrence); None goes all the way back. (With it, `tinyar.pictures.receptive_field` shows what the
-    gradient reaches only.) With classes or map_channels each Z is followed by a bias that depends on the condition
+    SequenceRecurrence); None goes all the way back. (With it, `tinyar.pictures.receptive_field` shows only
+    what the gradient reaches.) With classes or map_channels each Z is followed by a bias that depends on the condition
     (`tinyar.conditions.Conditional`).
 
     Colours of a pixel are independent of each other, given the earlier pixels, because a step of this LSTM is a pixel.

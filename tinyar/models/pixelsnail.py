@@ -14,7 +14,6 @@ Source: Chen, Mishra, Rohaninejad, Abbeel 2018, "PixelSNAIL: An improved autoreg
 
 import numpy as np
 
-from tinyar.conditions import Conditional
 from tinyar.layers.above_left import AboveAndLeft
 from tinyar.layers.attention import CausalAttention
 from tinyar.layers.combine import Chain
@@ -91,9 +90,3 @@ class PixelSNAIL(NormalizedModel):
             query=Chain(unit(pointwise, query_inputs), pointwise(query_inputs, keys)),
             attention=CausalAttention(*attention),
             merge=unit(pointwise, self.channels, values), repeats=self.repeats)
-
-    def make_conditional(self):
-        """A function of a number of channels that makes the layer for the condition; None for none."""
-        if not self.condition_channels:
-            return None
-        return lambda channels: Conditional(self.condition_channels, channels)

@@ -16,7 +16,6 @@ Grids: grid l has ceil(height / 2^l) rows and ceil(width / 2^l) columns, and a d
 that waits. Published are multiples of 4 only; the rest is an extension, causal as well.
 """
 
-from tinyar.backend import xp
 from tinyar.layers.streams import RowThenPixel
 from tinyar.models.stages import Doubling, SkipUnits
 

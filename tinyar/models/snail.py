@@ -65,11 +65,11 @@ class SnailBlock(Layer):
         # ul' = merge(ul_1, attention(q, k, v))
         dul, do = self.merge.backward(dul)
         dq, dk, dv = self.attention.backward(do)
-        # (k, v) = K([x, ul_1, g])
+        # (k, v) = K([x, ul_1, place])
         dinput = self.key_value.backward(xp.concatenate([dk, dv], axis=-1))
         dx = dinput[..., :image]
         dul += dinput[..., image:image + channels]
-        # q = Q([ul_1, g])
+        # q = Q([ul_1, place])
         dul += self.query.backward(dq)[..., :channels]
         for number, unit in reversed(list(enumerate(self.units))):
             dul = unit.backward(dul, need_dx or number > 0)

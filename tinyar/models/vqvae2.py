@@ -7,7 +7,7 @@
 
     loss = reconstruction(y, x) + the own losses of both quantizers
 
-So the top codes reach the image on two ways: by `up`, and by f through the bottom codes. Backward adds both up, and at
+So the top codes reach the image in two ways: by `up`, and by f through the bottom codes. Backward adds both up, and at
 `fine` the gradients of its two readers too:
 
     (dup, de_bottom) = decoder's backward of dy
@@ -83,7 +83,7 @@ class VQVAE2(Autoencoder):
         check_channels(self, channels)
         if channels < 2:
             raise ValueError("VQVAE2: channels: expected at least 2, since some layers have half as many, got 1")
-        self.bottom_stride, self.code_channels = bottom_stride, code_channels
+        self.code_channels = code_channels
         rng, half = np.random.default_rng(seed), channels // 2
 
         def convolutions(*widths):

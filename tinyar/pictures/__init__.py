@@ -1,4 +1,6 @@
-"""Looking: grids of images and curves (plotting.py), films (film.py), and what a network sees (receptive_fields.py)."""
+"""Looking: grids of images (grids.py), curves and files (plotting.py), histograms (histogram.py), films (film.py), the
+probabilities of levels (levels.py), and what a network sees (receptive_fields.py, attention.py).
+"""
 
 from tinyar.pictures.film import Film
 from tinyar.pictures.plotting import (enlarge, grid, save_curve, save_curves, save_figure, save_image,

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from tinyar.backend import one_blas_thread, to_device, to_host, xp
+from tinyar.layers.dropout import Dropout
 from tinyar.pictures import plotting
 from tinyar.pictures.plotting import BLUE, PALE, SAND, VERMILLION
 
@@ -87,11 +88,14 @@ def receptive_field(model, height, width, at, channels=None):
     size, levels = (8, height, width, channels), getattr(model, "levels", None)
     x = rng.integers(0, levels, size) if levels else rng.standard_normal(size)
     twin = copy.deepcopy(model).astype(xp.float64)  # forward may move what a replica shares: averages, a codebook
+    for _, layer in twin.layers():
+        if isinstance(layer, Dropout):
+            layer.rate = 0.0  # a number that is dropped would cut a path
     with one_blas_thread():  # the products are small
         y = twin.forward(to_device(x))
-        if y.shape[:3] != x.shape[:3]:
+        if isinstance(y, tuple) or y.shape[:3] != x.shape[:3]:
             raise ValueError(f"{type(model).__name__}: expected an output for every pixel of images {x.shape}, "
-                             f"got shape {y.shape}")
+                             f"got {'several arrays' if isinstance(y, tuple) else f'shape {y.shape}'}")
         dy = np.zeros(y.shape)
         dy[:, row, col] = rng.standard_normal(dy[:, row, col].shape)
         dx = to_host(twin.backward(to_device(dy)))

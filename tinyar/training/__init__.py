@@ -1,7 +1,7 @@
 """Learning: the loop (loop.py), all that `fit` does around it, and what it leaves on disk.
 
 In reading order: loop, parallel (one batch on all cores), ranks, mpi, world (on several machines), fit, options, run,
-checkpoint, packing, history; evaluation, nonfinite, scheduled_sampling, interrupt, folders.
+progress, checkpoint, header, packing, history; evaluation, nonfinite, scheduled_sampling, interrupt, folders.
 """
 
 from tinyar.backend import NonFiniteError

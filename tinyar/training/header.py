@@ -51,5 +51,6 @@ def difference(model, header):
     if type(model).__name__ != header["model"]:
         return f"expected a {type(model).__name__}, found a {header['model']}"
     mine, theirs = plain_json(model.config), {**plain_json(model.options()), **header["config"]}
-    keys = [key for key in {**mine, **theirs} if key not in mine or mine[key] != theirs[key]]
-    return ", ".join(f"expected {key}={mine.get(key)}, found {theirs.get(key)!r:.100}" for key in keys)
+    keys = [key for key in {**mine, **theirs} if key not in mine or key not in theirs or mine[key] != theirs[key]]
+    return ", ".join(f"expected {key}={mine.get(key, 'as it is by default')}, "
+                     f"found {repr(theirs[key])[:100] if key in theirs else 'none'}" for key in keys)

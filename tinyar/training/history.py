@@ -29,6 +29,11 @@ class History:
         """The lowest validation figure, None if there was no validation."""
         return None if self.best_epoch is None else self.rows[self.best_epoch - 1]["validation"]
 
+    @property
+    def kept_weights(self):
+        """Whether there was an epoch whose weights were kept."""
+        return self.best_epoch is not None or any(row["validation"] is None for row in self.rows)
+
     def add(self, row):
         """Append an epoch's row; True if its weights are the ones to keep:
         the best so far (NaN never is), or not measured.

@@ -66,13 +66,13 @@ class Mpi(Ranks):
     def share_of(self, threads):
         return max(1, threads // self.sharing)
 
-    def fail(self, text, status=1):
+    def fail(self, text):
         """Say what is wrong, and which rank fails; end all ranks. Where all of them fail, rank 0 says it for all."""
         alike = self.all_fail()
         if text and (self.first or not alike):
             print(text if alike else f"rank {self.rank} of {self.size}: {text}", file=sys.__stderr__, flush=True)
         if not alike:
-            self.world.Abort(status)
+            self.world.Abort(1)
 
     def all_fail(self):
         """Whether all ranks get here within PATIENCE seconds."""

@@ -53,6 +53,8 @@ def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, averag
         raise ValueError(f"hide_labels={hide_labels!r}: the model isn't told any classes, expected 0")
     if patience and sets.held_out is None:
         raise ValueError("patience: stopping early needs validation images")
+    if scheduled_sampling is not None and not hasattr(model, "color_passes"):
+        raise ValueError(f"scheduled_sampling: {type(model).__name__} doesn't draw pixel by pixel, expected None")
     rates = [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]
     if not all(0 <= rate < math.inf for rate in rates):
         raise ValueError(f"lr: expected a learning rate of at least 0, got {rates}")

@@ -3,7 +3,8 @@
 NumPy lets go of Python's lock inside its kernels, so threads do run side by side. Each has a replica of the model:
 the same parameters, gradients of its own. The batch is cut into micro-batches, and thread t takes micro-batches t,
 t + threads, ...; at the end the gradients are added up, always in the same order. So results depend on the number
-of threads only through rounding, and are equal bit for bit when it is the same.
+of threads only through rounding, and are equal bit for bit when it is the same. (One exception: a quantizer revives
+dead codes by vectors that the first thread saw.)
 
 Why micro-batches? Layers pass over their feature maps many times (multiply, add a bias, compare with 0, ...), and a
 pass over a map that lies in the core's cache is several times faster than one over main memory. The maps of a whole
@@ -12,11 +13,11 @@ micro-batch has as many images as let two maps lie in the cache, the one read an
 fewer, though, than LEAST_IMAGES, unless a thread would be idle: where the maps are small, or the work is a loop of many
 steps, calling NumPy for each image costs more.
 
-Ranks, processes on other machines or GPUs, are further threads: see ranks.py.
+Ranks, further processes on this machine or on others, share a batch as further threads would: see ranks.py.
 
-A GPU takes the whole batch in one piece. Nothing needs to be fetched ahead of a step there: CuPy copies host arrays by
-way of pinned memory of its own, without waiting, and as the loss is looked at only now and then, the host is many
-updates ahead of the GPU.
+A GPU takes the whole batch in one piece, as far as its memory goes: see GPU_BYTES. Nothing needs to be fetched ahead of
+a step there: CuPy copies host arrays by way of pinned memory of its own, without waiting, and as the loss is looked at
+only now and then, the host is many updates ahead of the GPU.
 """
 
 import contextlib
@@ -134,9 +135,9 @@ def micro_batch_size(model, images, threads):
     """How many images at a time: two feature maps of the widest layer should fit into a core's cache,
     and no thread be idle. With MANY_SMALL_LAYERS they have at least LEAST_PIXELS, even if a thread stays idle.
 
-    The scores of an attention's chunk count as a map. A GPU has other limits: as many as its memory holds, a training
-    batch in one piece. There a convolution with weights (taps, in, out) makes taps * in numbers of each pixel, and
-    taps * out in backward.
+    The scores of an attention's chunk count as a map. A GPU has other limits: as many as its memory holds, for small
+    networks a training batch in one piece. There a convolution with weights (taps, in, out) makes taps * in numbers of
+    each pixel, and taps * out in backward.
     """
     pixels = images.shape[1] * images.shape[2]
     widest = max((param.shape[-1] for _, param, _ in model.parameters() if param.ndim), default=1)

@@ -105,7 +105,7 @@ class Run:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{path}: the state of the run isn't what tinyar writes: {error!r}") from error
-        self.best = self.read_best(state.get("run")) if history.rows else None
+        self.best = self.read_best(state.get("run")) if history.kept_weights else None
         copy_arrays(arrays, dict(self.model.arrays()))
         self.optimizer.load_state(state["optimizer"])
         if self.average:

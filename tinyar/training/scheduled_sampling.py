@@ -22,8 +22,8 @@ for the true pixel after a past that isn't that pixel's past. Take eps = 0 and a
 is predicted from a draw of x that is independent of the true one, so the best answer is the marginal p(y), whatever x
 is; the dependence that makes the image is trained away (Huszar 2015, arXiv 1511.05101: the objective is improper). In
 between, the network trades some of the true conditional for robustness. So expect samples that drift less and a
-bits/dim figure that is worse, and report the latter as always, with true pixels: `fit` measures held-out
-images with eps = 1, and its training figure, which isn't one, mustn't be compared with it.
+bits/dim figure that is worse, and report the latter as always, with true pixels. `fit` measures held-out images with
+eps = 1. Its training figure is taken on the mixed inputs and is no likelihood, so don't compare the two.
 
 How the draws come about. A model that computes all pixels at once gives all conditionals in one pass over the true
 image; from these every pixel is drawn by itself, the draws and the truth are mixed by the coins, and a second pass over
