@@ -8,7 +8,7 @@ import pytest
 from tinyar import data, gradcheck, sampling, training
 from tinyar.training import checkpoint
 from tinyar.backend import to_device, to_host, xp
-from tinyar.conditions import Conditions
+from tinyar.conditions import Conditional, Conditions, told
 from tinyar.data import Split
 from tinyar.models import GatedPixelCNN, PixelCNN
 from tinyar.training.parallel import Workers
@@ -135,6 +135,9 @@ def test_missing_or_wrong_conditions_are_refused():
     unconditional, images = GatedPixelCNN(**{**GATED, "classes": 0}), to_device(train.images[:2])
     with pytest.raises(ValueError, match="GatedPixelCNN: a condition was given, but this model is told none"):
         unconditional(images, to_device(np.ones((2, 1, 1, 3), dtype=np.float32)))
+    assert GatedPixelCNN(**{**GATED, "map_codes": 3}).condition_gradient() is None
+    with pytest.raises(ValueError, match=r"expected images \(batch, height, width, 1\), got shape \(5, 1\)"):
+        unconditional(to_device(np.zeros((5, 1), dtype=np.uint8)))
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match="hide_labels: expected a share"):
             training.fit(GatedPixelCNN(**GATED), train, hide_labels=share)
@@ -147,3 +150,11 @@ def test_maps_train_too():
     model = GatedPixelCNN(levels=2, channels=6, first_kernel=3, dilations=(1,), head=(), map_channels=1)
     training.fit(model, split, split, **{**OPTIONS, "epochs": 40, "lr": 1e-2, "average": None})
     assert training.evaluate(model, split) < 0.05
+
+
+def test_a_replica_does_not_keep_what_it_was_told():
+    layer = Conditional(2, 3)
+    layer.params["v"][...] = 1
+    with told(layer, to_device(np.ones((1, 1, 1, 2)))):
+        twin = layer.replica()
+    assert not to_host(twin(xp.zeros((1, 2, 2, 3)))).any()

@@ -15,7 +15,8 @@ from tinyar.gradcheck import ContractError, GradientError, check_layer
 from tinyar.gradcheck.differences import Call, random_like
 from tinyar.gradcheck.drawing import draws
 from tinyar.layer import Layer, Pointwise
-from tinyar.layers import Chain, ColorLinear, Conv2d, Linear, MaskedConv2d, ReLU, Sum
+from tinyar.conditions import Conditional
+from tinyar.layers import Chain, ColorLinear, Conv2d, Linear, MaskedConv2d, ReLU, Residual, Sum
 from tinyar.models import PixelCNN
 from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
 from tinyar.models.snail import SnailBlock
@@ -563,6 +564,34 @@ class SharesChild(Chain):
         return twin
 
 
+class OtherShape(Scale):
+    def __call__(self, x):
+        return super().__call__(x)[..., :2]
+
+    def forward(self, x):
+        self.cache = x
+        return super().__call__(x)
+
+
+class OneGradientOfTwo(Layer):
+    def __call__(self, x, z):
+        return x + z
+
+    def forward(self, x, z):
+        self.cache = x
+        return x + z
+
+    def backward(self, dy, need_dx=True):
+        self.take_cache()
+        return (dy,) if need_dx else None
+
+
+class TupleOfOne(Scale):
+    def backward(self, dy, need_dx=True):
+        dx = super().backward(dy, need_dx)
+        return (dx,) if need_dx else None
+
+
 class KeepsInInference(Scale):
     def __call__(self, x):
         self.cache = x
@@ -924,6 +953,7 @@ STEPS = "a step computes what forward computes"
     # one formula, one number type, one image at a time
     (KeepsInInference(), IMAGES, r"inference keeps nothing: after layer\(x\) there is a cache in it. Set self.ca"),
     (Chain(Scale(), KeepsInInference()), IMAGES, r"inference keeps nothing: .* a cache in links.1"),
+    (OtherShape(), IMAGES, r"one formula: they differ in shape: \(2, 4, 5, 2\), \(2, 4, 5, 3\)"),
     (OtherForward(), IMAGES, r"layer\(x\) and forward\(x\) are one formula: they differ by .* Let forward call"),
     (Float64(), IMAGES, FLOATS),
     (Chain(Scale(), Float64(), Scale()), IMAGES, FLOATS),
@@ -944,6 +974,7 @@ def test_a_broken_rule_is_named(layer, x, message):
     (Chain(Scale(), WrongInOnePlace(3, 4)), r"Chain: the gradient of links.1.w is wrong, .* worst at links.1.w\[1, 2"),
     (ForgetsBias(3, 4), r"gradient of b is wrong, .* expected \S+ by finite differences, got 0 from backward"),
     (WrongShape(), r"the gradient of w has shape \(4, 5, 3\), but w has shape \(3,\)"),
+    (TupleOfOne(), "TupleOfOne: backward returned 1 gradients, expected an array"),
     (WrongShapeOfDx(), r"the gradient of x has shape \(2, 4, 5\), but x has shape \(2, 4, 5, 3\)"),
     (SendsBack(3, 3, 3), "SendsBack: the gradient of x is wrong"),
     (Network(lambda: [masked(3, 6, "A", 3), SendsBack(6, 6, 3), masked(6, 9, "B", 3)], 3), "Network: .* is wrong"),
@@ -963,6 +994,23 @@ def test_a_container_that_hides_a_layer_is_refused_when_it_is_set(hide):
         layer.parts = hide(Scale())
     layer.parts = [Scale(), "a text", None, (3, 4)]
     assert [name for name, _ in layer.children()] == ["parts.0"]
+
+
+def test_a_layer_of_two_inputs_has_two_gradients():
+    with pytest.raises(GradientError, match="backward returned 1 gradients, expected a tuple of 2, one for each input"):
+        check_layer(OneGradientOfTwo(), (IMAGES, IMAGES))
+
+
+def test_a_gradient_of_zero_is_right():
+    check_layer(layers.LayerNorm(1), IMAGES[..., :1])
+    check_layer(layers.LayerNorm(3, colors=3), IMAGES)
+
+
+@pytest.mark.parametrize("first", [
+    lambda: Residual(Linear(3, 3)), lambda: Chain(Chain(ReLU())), lambda: Sum(Linear(3, 3), ReLU()),
+    lambda: Conditional(0, 3)], ids=["Residual", "Chain", "Sum", "Conditional"])
+def test_what_stays_at_its_pixel_hands_it_on_in_drawing(first):
+    check_layer(Chain(first(), MaskedConv2d(3, 4, 3, "A")), IMAGES, causal=True)
 
 
 def test_a_layer_of_two_inputs_and_one_output_passes():
@@ -1051,6 +1099,17 @@ class WithoutWeight(PixelCNN):
         return super().loss(outputs, x)
 
 
+class WithoutGradient(PixelCNN):
+    def loss(self, outputs, x, weight=1.0):
+        return super().loss(outputs, x, weight)[0], None
+
+
+class GradientOfSome(PixelCNN):
+    def loss(self, outputs, x, weight=1.0):
+        loss, doutputs = super().loss(outputs, x, weight)
+        return loss, doutputs[:1]
+
+
 class OldSignature(PixelCNN):
     def loss(self, outputs, x):
         return super().loss(outputs, x)
@@ -1058,6 +1117,8 @@ class OldSignature(PixelCNN):
 
 @pytest.mark.parametrize("kind, message", [
     (TwiceTooSteep, "doutputs is the gradient of the loss: at outputs.* finite differences give"),
+    (WithoutGradient, r"doutputs is the gradient of the loss: outputs have shapes .*, doutputs \[\]"),
+    (GradientOfSome, r"doutputs is the gradient of the loss: outputs have shapes .* doutputs \[\(1, 4, 5, 1, 3\)\]"),
     (WithoutWeight, "loss takes a weight: with weight=0.5"), (OldSignature, "loss runs: TypeError.*weight")])
 def test_a_models_loss_is_checked_too(kind, message):
     images = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 1))

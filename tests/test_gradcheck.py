@@ -182,6 +182,19 @@ def cases():
     assert "and self.cache = what backward reads" in printed and "A linear map" in printed and "1 wrong" in printed
 
 
+def test_a_case_of_a_wrong_shape_is_named_and_the_others_are_checked(tmp_path, capsys, monkeypatch):
+    (tmp_path / "own.py").write_text("""
+from tinyar.layers import Linear
+
+
+def cases():
+    return [("Bad", Linear(3, 4), (2, 3.5)), ("A linear map", Linear(3, 4), (2, 5, 6, 3))]
+""")
+    assert run_command(monkeypatch, tmp_path / "own.py") == 1
+    printed = capsys.readouterr().out
+    assert "WRONG: 'float' object" in printed and "A linear map" in printed and "1 wrong" in printed
+
+
 def test_the_line_of_an_error_is_named_whatever_the_path(tmp_path, monkeypatch):
     (tmp_path / "own.py").write_text("\nraise KeyError('x')\n")
     monkeypatch.chdir(tmp_path)
@@ -196,11 +209,12 @@ def test_few_entries_are_tried():
 
 
 @pytest.mark.parametrize("name, text, message", [
-    ("none.py", None, "no such file"), ("own.txt", "", "expected the name of a Python file"),
+    ("none.py", None, "no such file"), ("own.py, line 1", "import sys; sys.exit(0)", "can't be used: SystemExit"),
+    ("own.txt", "", "expected the name of a Python file"),
     ("own.py", "", r"has no function cases\(\)"),
 ])
 def test_a_file_without_cases_is_refused(tmp_path, monkeypatch, name, text, message):
     if text is not None:
-        (tmp_path / name).write_text(text)
+        (tmp_path / name.split(",")[0]).write_text(text)
     with pytest.raises(SystemExit, match=f"gradcheck: .*{name}: .*{message}"):
-        run_command(monkeypatch, tmp_path / name)
+        run_command(monkeypatch, tmp_path / name.split(",")[0])

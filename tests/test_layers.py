@@ -7,7 +7,7 @@ import references
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layer import Layer
 from tinyar.layers.combine import Chain, Residual
-from tinyar.layers import LayerNorm, Linear, MaskedConv2d, ReLU
+from tinyar.layers import ColorLinear, GatedBlock, LayerNorm, Linear, MaskedConv2d, ReLU
 from tinyar.layers.colors import group_slices
 from tinyar.layers.columns import expand_taps, maps_of_taps
 
@@ -20,6 +20,18 @@ def small_chain(colors=1):
     rng = np.random.default_rng(3)
     body = Chain(ReLU(), MaskedConv2d(9, 9, 3, "B", colors, rng), ReLU(), MaskedConv2d(9, 9, 1, "B", colors, rng))
     return Chain(MaskedConv2d(3, 9, 5, "A", colors, rng), LayerNorm(9, colors), Residual(body))
+
+
+def test_an_array_of_the_caller_s_is_not_the_parameter():
+    class Own(Layer):
+        def __init__(self, w):
+            super().__init__()
+            self.add_param("w", w)
+    w = np.ones(3, dtype=np.float32)
+    layer = Own(w)
+    layer.params["w"] += 1
+    assert (w == 1).all()
+    Own(np.broadcast_to(np.float32(1), (4,))).params["w"][...] = 2  # read-only, as it comes
 
 
 LAYERS = {
@@ -235,7 +247,7 @@ def test_a_layer_without_a_step_says_its_name():
 
 @pytest.mark.parametrize("arguments, message", [
     ((1, 2, 4, "A"), "kernel_size must be odd.*got 4"), ((1, 2, 0, "A"), "odd"), ((1, 2, 3.0, "A"), "odd"),
-    ((1, 2, 3, "C"), "mask_type is 'A'.*got 'C'"), ((1, 2, 3, "a"), "mask_type"),
+    ((1, 2, 3, "C"), "mask_type is 'A'.*got 'C'"), ((1, 2, 3, "a"), "mask_type"), ((1, 2, 3, "B", 0), "colors"),
     ((0, 2, 3, "A"), "channel counts"), ((1, 2.5, 3, "A"), "channel counts"),
     ((2, 4, 3, "A", 3), "2 channels can't be dealt out"),
 ])
@@ -251,3 +263,13 @@ def test_convolution_refuses(arguments, message):
 def test_wrong_channel_count_is_refused(layer, message):
     with pytest.raises(ValueError, match=message):
         layer(xp.zeros((2, 5, 5, 4), dtype=xp.float32))
+
+
+def test_masks_of_another_name_are_refused():
+    with pytest.raises(ValueError, match="ColorLinear: mask_type is 'A' .*, got 'b'"):
+        ColorLinear(3, 3, 3, "b")
+    with pytest.raises(ValueError, match="ColorLinear: 3 output channels can't be cut into 0"):
+        ColorLinear(3, 3, 3, parts=0)
+    for colors in (1, 3):
+        with pytest.raises(ValueError, match="mask_type is 'A' .*, got 'b'"):
+            GatedBlock(3, 3, 3, "b", colors=colors)

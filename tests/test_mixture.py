@@ -1,5 +1,6 @@
 """The mixture of logistics: reference numbers, its gradient, tables that sum to 1, draws by their table."""
 
+import math
 import pathlib
 
 import numpy as np
@@ -187,3 +188,23 @@ def test_the_guess_is_the_mean_of_the_heaviest_component():
 def test_the_guess_of_a_softmax_is_its_likeliest_level():
     logits = np.array([[[0.0, 3.0, 1.0]], [[2.0, 1.0, 1.9]]])
     assert to_host(Categorical(3).guess(to_device(logits))).tolist() == [[1], [0]]
+
+
+@pytest.mark.parametrize("mode", ["exact", "paper"])
+@pytest.mark.parametrize("log_scale", [20.0, 97.0, 100.0, 1e4])
+def test_a_very_flat_component_has_a_finite_gradient(mode, log_scale):
+    likelihood = LogisticMixture(256, 1, 2, mode)
+    for both in (False, True):
+        outputs = np.array([[[[0, 0, 0.1, 0.1, log_scale if both else -2, log_scale]]]], np.float32)
+        loss, doutputs = likelihood.loss(to_device(outputs), np.array([[[[130]]]]))
+        assert np.isfinite(float(loss)) and np.isfinite(to_host(doutputs)).all()
+        assert float(loss) == pytest.approx(math.log(255 / 2 * 4) + log_scale if both else float(loss), rel=1e-5)
+
+
+def test_images_of_other_channels_are_refused():
+    for channels, others in ((1, 3), (3, 1)):
+        likelihood = LogisticMixture(256, channels, 2)
+        outputs, images = to_device(random_outputs(likelihood, 2, 3, 3)), np.zeros((2, 3, 3, others), dtype=np.uint8)
+        for entrance in (likelihood.nats, likelihood.loss, lambda o, p: likelihood.table(o, p, 0)):
+            with pytest.raises(ValueError, match=rf"expected .*\(2, 3, 3, {channels}\)"):
+                entrance(outputs, images)

@@ -22,6 +22,19 @@ AUTOENCODER = dict(levels=17, widths=(6,), residual_units=1, residual_channels=4
 
 # -- options -----------------------------------------------------------------------------------------------------------
 
+def test_a_list_of_the_caller_s_may_change_afterwards():
+    dilations = [1, 2]
+    model = GatedPixelCNN(channels=4, first_kernel=3, dilations=dilations, head=())
+    dilations.append(4)
+    assert model.config["dilations"] == [1, 2]
+
+
+def test_numpy_numbers_as_options_leave_everything_in_float32():
+    model = VQVAE(**{**AUTOENCODER, "levels": np.int64(17)})
+    assert model.scale(to_device(DIGITS.train.images[:2])).dtype == xp.float32
+    assert GatedPixelCNN(classes=np.uint8(10), channels=256, dilations=(), first_kernel=3, head=()).classes == 10
+
+
 def test_options_are_recorded_as_given_with_the_defaults_of_the_others():
     model = PixelCNN(4, channels=6, blocks=1, head=(5, 7))
     assert model.config["levels"] == 4 and model.config["head"] == [5, 7] and model.config["kernel_size"] == 7

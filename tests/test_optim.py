@@ -210,3 +210,18 @@ def test_average_of_a_constant_is_the_constant():
     for _ in range(5):
         average.update()
     np.testing.assert_array_equal(to_host(average.average["a"]), to_host(model.params["a"]))
+
+
+def test_a_norm_beyond_float32_is_clipped_too():
+    model = Numbers(w=[0.0, 0.0]).astype(xp.float32)
+    model.set_grads(w=[2e19, 0])
+    assert optim.clip_global_norm(model, 1.0) == pytest.approx(2e19)
+    np.testing.assert_allclose(to_host(model.grads["w"]), [1, 0])
+
+
+def test_a_state_of_something_else_is_refused():
+    model = Numbers(w=[1.0])
+    with pytest.raises(ValueError, match="WeightAverage: expected a state of t, average, got one of t, m, v"):
+        optim.WeightAverage(model).load_state(optim.Adam(model).state())
+    with pytest.raises(ValueError, match="betas: expected two numbers"):
+        optim.Adam(model, betas=(0.9, 0.99, 0.9))

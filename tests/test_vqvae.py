@@ -264,6 +264,36 @@ def test_a_preparation_that_failed_is_made_up_for():
     assert (to_host(model.quantizer.codebook) != before).any()
 
 
+def test_images_of_other_levels_have_no_codes():
+    model = make(widths=(8, 12))
+    for wrong in (np.full((2, 8, 8, 1), 17, dtype=np.uint8), np.zeros((2, 8, 8, 1))):
+        with pytest.raises(ValueError, match=r"VQVAE: expected whole levels 0 .. 16, got .* \(\w+\)"):
+            codes.extract(model, wrong)
+    with pytest.raises(ValueError, match="extract: expected at least one image"):
+        codes.extract(model, images()[:0])
+
+
+def test_the_variance_is_that_of_the_scaled_images():
+    model = make(widths=(8, 12))
+    model.prepare(images(40))
+    assert float(model.state["variance"][0]) == pytest.approx((images(40) / 8.0).var(), rel=1e-6)
+    alike = make(widths=(8, 12))
+    alike.prepare(np.full((20, 8, 8, 1), 5, dtype=np.uint8))
+    assert float(alike.state["variance"][0]) == 1
+    with pytest.raises(ValueError, match="prepare: expected at least one image"):
+        make(widths=(8, 12)).prepare(images()[:0])
+
+
+def test_one_code_an_image_fits_one_size():
+    model = make(widths=(4,), flat=(4, 8))
+    assert model(to_device(np.zeros((2, 4, 8, 1), dtype=np.uint8))).shape == (2, 4, 8, 1)
+    with pytest.raises(ValueError, match=r"made for images of 4x8 pixels \(flat\), got 8x4"):
+        model(to_device(np.zeros((2, 8, 4, 1), dtype=np.uint8)))
+    for flat in (28, (4, 8, 1)):
+        with pytest.raises(ValueError, match="flat: expected"):
+            make(widths=(4,), flat=flat)
+
+
 def test_images_and_codes_that_do_not_fit_are_refused():
     model = make(widths=(8, 12))
     with pytest.raises(ValueError,

@@ -40,6 +40,8 @@ def checksum(model):
 
 def extract(autoencoder, images):
     """The codes of images (N, height, width, channels): uint16 (N, rows, columns, 1); of a VQ-VAE-2 (top, bottom)."""
+    if not len(images):
+        raise ValueError("extract: expected at least one image, got none")
     found = [autoencoder.codes_of(images[i:i + IMAGES_AT_ONCE]) for i in range(0, len(images), IMAGES_AT_ONCE)]
     return tuple(map(np.concatenate, zip(*found))) if isinstance(found[0], tuple) else np.concatenate(found)
 
@@ -169,7 +171,7 @@ def generate_details(autoencoder, bottom, top_codes, labels=None, seed=0, **opti
     """The second half of generate_levels, for top codes (n, rows, columns, 1) that are known."""
     check_learned(bottom[1], autoencoder, "bottom")
     grid = 2 * top_codes.shape[1], 2 * top_codes.shape[2]
-    bottom_codes = sample(bottom[0], len(top_codes), grid, maps=top_codes, seed=seed + OTHER_SEED,
+    bottom_codes = sample(bottom[0], len(top_codes), grid, maps=top_codes, seed=int(seed) + OTHER_SEED,
                           labels=labels if bottom[0].classes else None, **options)
     return autoencoder.images_of(top_codes, bottom_codes), top_codes, bottom_codes
 

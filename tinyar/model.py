@@ -70,11 +70,11 @@ class Model(Layer):
 
     @classmethod
     def options(cls, **given):
-        """All options by name: those given, and the defaults of the others. Sequences become lists, as in a file."""
+        """All options by name: those given, and the defaults of the others. Sequences become new lists, as in files."""
         parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
         defaults = {parameter.name: parameter.default for parameter in parameters
                     if parameter.default is not parameter.empty}
-        return {name: list(value) if isinstance(value, (tuple, range, np.ndarray)) else value
+        return {name: list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else value
                 for name, value in {**defaults, **given}.items()}
 
     @classmethod

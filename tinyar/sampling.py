@@ -44,8 +44,8 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
     height, width = checked_shape(model, n, shape)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
-    if not temperature > 0:
-        raise ValueError(f"temperature: expected a number above 0, got {temperature!r}")
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature: expected a finite number above 0, got {temperature!r}")
     size = (n, height, width, model.image_channels)
     known, mask = checked_known(model, known, mask, size)
     check_finite(model)

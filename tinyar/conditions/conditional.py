@@ -5,10 +5,10 @@ import contextlib
 import numpy as np
 
 from tinyar.backend import check_size, to_device, xp
-from tinyar.layer import Layer
+from tinyar.layer import Pointwise
 
 
-class Conditional(Layer):
+class Conditional(Pointwise):
     """Adds a linear map of the condition to every pixel (van den Oord et al. 2016, arXiv 1606.05328, its V^T h).
 
     forward     y = x + c v                 x, y (batch, height, width, channels), v (condition channels, channels)
@@ -70,8 +70,10 @@ class Conditional(Layer):
     def step(self, x, at):
         return x if self.biases is None else x + self.biases[:, at[0], at[1]]
 
-    def see(self, x, at):
-        """Nothing to remember."""
+    def replica(self):
+        twin = super().replica()
+        twin.condition = twin.dcondition = None
+        return twin
 
     def step_row(self, x, row):
         return x if self.biases is None else x + self.biases[:, row]

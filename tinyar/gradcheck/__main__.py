@@ -21,18 +21,18 @@ def main():
     print(f"{'layer':42s} {'parameters':>10s} {'tensors':>8s} {'relative error':>15s}  draws  worst tensor")
     failed = 0
     for case in found:
-        x, condition = case.inputs()
         try:
+            x, condition = case.inputs()
             if args.file:
                 comparisons = check_layer(case.layer, x, condition=condition, causal=case.causal, entries=case.entries)
             else:
                 comparisons = check(shake(case.layer), x, entries=case.entries, condition=condition)
+            drawn = "no" if case.causal is False or not draws(Call(case.layer, x, condition)) else "yes"
         except (ContractError, TypeError, ValueError) as error:
             failed += 1
             print(f"{case.title:42s} WRONG: {error}")
             continue
         worst = max(comparisons, key=lambda comparison: comparison.relative_error)
-        drawn = "yes" if draws(Call(case.layer, x, condition)) else "no"
         print(f"{case.title:42s} {case.layer.count_parameters():10d} {len(comparisons):8d} "
               f"{worst.relative_error:15.1e}  {drawn:5s}  {worst.name}")
     print(f"{failed} wrong" if failed else f"all below {TOLERANCE:.0e}"

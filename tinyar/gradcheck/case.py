@@ -73,7 +73,7 @@ def own_cases(path):
             raise TypeError("cases() must return a list of (title, layer, x or its shape), "
                             f"got {type(offered).__name__}")
         found = [case if isinstance(case, Case) else case_of(case) for case in offered]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = next((f", line {frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__))
                      if pathlib.Path(frame.filename) == path.absolute()), "")
         raise ValueError(f"{path}{line}: can't be used: {type(error).__name__}: {error}") from error

@@ -15,7 +15,7 @@ from tinyar.gradcheck.errors import ContractError, broken
 from tinyar.gradcheck.loss import check_loss
 from tinyar.gradcheck.replicas import check_replica
 from tinyar.gradcheck.tree import check_tree
-from tinyar.gradcheck.twice import check_untouched, close, difference, gradients_of
+from tinyar.gradcheck.twice import by_how_much, check_untouched, close, gradients_of
 from tinyar.layers.dropout import Dropout
 from tinyar.models.autoregressive import AutoregressiveModel
 
@@ -77,8 +77,9 @@ def check_number_type(layer, x, condition):
     check_tree(twin)  # once more: a layer made in forward shows up now
     found |= {"dx of backward": parts_of(call.backward(random_like(y, np.random.default_rng(0))))}
     for name, parts in found.items():
-        if any(part.dtype != xp.float32 for part in parts):
-            raise broken(layer, "float32 parameters compute in float32", f"{name} is {parts[0].dtype}",
+        others = [part.dtype for part in parts if part.dtype != xp.float32]
+        if others:
+            raise broken(layer, "float32 parameters compute in float32", f"{name} is {others[0]}",
                          "Use Python floats (2 ** 0.5), since float32_array * np.sqrt(2.0) becomes float64 in NumPy 2; "
                          "make arrays with dtype=self.dtype or x.dtype")
 
@@ -109,8 +110,7 @@ def check_call_and_inputs(call, seed):
     drops = any(isinstance(part, Dropout) and part.rate for _, part in layer.layers())
     for one, other in zip(inference, () if drops else parts_of(y)):
         if one.shape != other.shape or not close(one, other):
-            raise broken(layer, "layer(x) and forward(x) are one formula", "they differ by "
-                         f"{difference(one, other):.1e}",
+            raise broken(layer, "layer(x) and forward(x) are one formula", f"they differ {by_how_much(one, other)}",
                          "Let forward call the same code, and keep what backward needs beside it")
     dy = random_like(y, np.random.default_rng(seed))
     slopes = [part.copy() for part in parts_of(dy)]

@@ -25,6 +25,7 @@ from tinyar.layers.dropout import noise_told
 from tinyar.layers.quantizer import VectorQuantizer
 
 TOLERANCE = 1e-6
+NOISE = 1e-9  # a gradient of this size can't be told from the error of the differences
 
 
 @dataclass(repr=False)
@@ -38,9 +39,9 @@ class Comparison:
 
     @property
     def relative_error(self):
-        """|got - expected| / (|got| + |expected|), Euclidean norms over the entries tried."""
+        """|got - expected| / (|got| + |expected|), Euclidean norms over the entries tried; 0 where both are noise."""
         scale = np.linalg.norm(self.got) + np.linalg.norm(self.expected)
-        return float(np.linalg.norm(self.got - self.expected) / (scale + 1e-12))
+        return 0.0 if scale < NOISE else float(np.linalg.norm(self.got - self.expected) / scale)
 
     def worst(self):
         """(index, expected, got) of the entry with the largest difference."""
@@ -109,7 +110,10 @@ class Call:
 
     def gradients(self, dx):
         """[(name, values, gradient)] of the inputs, the condition and all parameters; dx as backward returned it."""
-        many = len(self.inputs) > 1
+        many, found = len(self.inputs) > 1, len(dx) if isinstance(dx, (tuple, list)) else "one"
+        if found != (len(self.inputs) if many else "one"):
+            raise GradientError(f"{type(self.layer).__name__}: backward returned {found} gradients, expected "
+                                + (f"a tuple of {len(self.inputs)}, one for each input" if many else "an array"))
         names = [f"x{i}" for i in range(len(self.inputs))] if many else ["x"]
         tensors = list(zip(names, self.inputs, dx if many else [dx]))
         tensors += [("condition", condition, self.layer.condition_gradient()) for condition in self.condition]

@@ -20,6 +20,10 @@ def check_loss(call, x):
     with running(model, "loss"):
         loss, doutputs = model.loss(outputs, x, weight=1.0)
         half, dhalf = model.loss(outputs, x, weight=0.5)
+    shapes = [[part.shape for part in parts_of(some)] for some in (outputs, doutputs)]
+    if shapes[0] != shapes[1]:
+        raise broken(model, "doutputs is the gradient of the loss", f"outputs have shapes {shapes[0]}, doutputs "
+                     f"{shapes[1]}", "Return (loss, doutputs), with doutputs in the structure of outputs")
     halves = [close(one / 2, other) for one, other in zip(parts_of(doutputs), parts_of(dhalf))]
     if not close(np.array(float(loss) / 2), np.array(float(half))) or not all(halves):
         raise broken(model, "loss takes a weight", "with weight=0.5 loss or doutputs aren't half of those with 1",

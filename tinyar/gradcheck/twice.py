@@ -30,6 +30,11 @@ def difference(one, other):
     return float(abs(one - other).max()) / scale if one.size else 0.0
 
 
+def by_how_much(one, other):
+    """Words for the difference of two arrays."""
+    return f"by {difference(one, other):.1e}" if one.shape == other.shape else f"in shape: {one.shape}, {other.shape}"
+
+
 def close(one, other, tolerance=1e-9):
     """Equal to rounding; NaN isn't."""
     return difference(one, other) < tolerance

@@ -94,7 +94,10 @@ class ColorLinear(Pointwise):
 
 def color_blocks(in_channels, out_channels, mask_type, colors, parts):
     """Yield (parameter name, visible inputs, group of outputs) for each colour and part that sees anything."""
-    if out_channels % parts:
+    if mask_type not in ("A", "B"):
+        raise ValueError("ColorLinear: mask_type is 'A' (own colour hidden) or 'B' (own colour visible), "
+                         f"got {mask_type!r}")
+    if parts < 1 or out_channels % parts:
         raise ValueError(f"ColorLinear: {out_channels} output channels can't be cut into {parts} equal parts")
     size = out_channels // parts
     groups_in, groups_out = group_slices(in_channels, colors), group_slices(size, colors)

@@ -38,12 +38,12 @@ class Chain(Layer):
         return x
 
     def see(self, x, at):
-        """To the first link that remembers anything. Pointwise links before it pass the pixel on."""
+        """To the first link that looks at other pixels. Those before it pass the pixel on."""
         for link in self.links:
             link.see(x, at)
-            if not isinstance(link, Pointwise):
+            if not stays_at_its_pixel(link):
                 break
-            x = link(x)
+            x = link.step(x, at)
 
     def step_row(self, x, row):
         for link in self.links:
@@ -98,3 +98,10 @@ class Sum(Layer):
     def see(self, x, at):
         for term in self.terms:
             term.see(x, at)
+
+
+def stays_at_its_pixel(layer):
+    """Whether each output depends on the input at its own pixel alone: it is Pointwise, or made of such layers."""
+    if type(layer) in (Chain, Residual, Sum):
+        return all(stays_at_its_pixel(child) for _, child in layer.children())
+    return isinstance(layer, Pointwise)

@@ -137,6 +137,9 @@ def horizontal_convolution(in_channels, out_channels, reach, dilation, mask_type
     """A convolution along the row: columns -reach .. 0 in steps of the dilation,
     the last one left out or masked by colour.
     """
+    if mask_type not in ("A", "B"):
+        raise ValueError("GatedBlock: mask_type is 'A' (own pixel hidden) or 'B' (own pixel visible), "
+                         f"got {mask_type!r}")
     if colors == 1:
         return ShiftedConv2d(in_channels, out_channels, (0,),
                              range(-reach, 1 if mask_type == "B" else 0, dilation), rng=rng)

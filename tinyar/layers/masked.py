@@ -54,6 +54,8 @@ class MaskedConv2d(CausalConv2d):
         if mask_type not in ("A", "B"):
             raise ValueError("MaskedConv2d: mask_type is 'A' (centre hidden) or 'B' (centre visible), "
                              f"got {mask_type!r}")
+        if not isinstance(colors, (int, np.integer)) or colors < 1:
+            raise ValueError(f"MaskedConv2d: colors is a whole number of at least 1, got {colors!r}")
         check_channels(self, in_channels, out_channels)
         rng, m = rng or np.random.default_rng(), int(kernel_size) // 2
         own_row = range(-m, 1 if mask_type == "B" and colors == 1 else 0)

@@ -18,6 +18,8 @@ import math
 
 from tinyar.backend import xp
 
+FLAT = 1e-10  # of an h below it, 1 - e^-h is h to the last digit
+
 
 def exact_log_probability(x, k, means, log_scales, levels):
     """log p of levels k, at x (..., channels), under each component (..., channels, M); and its slopes by m and s.
@@ -29,10 +31,13 @@ def exact_log_probability(x, k, means, log_scales, levels):
     offset = x[..., None] - means
     a, b, h = inverse * (offset + half), inverse * (offset - half), inverse * (2 * half)
     upper, lower = (k < levels - 1)[..., None], (k > 0)[..., None]  # has the bin such an edge?
-    whole = -xp.expm1(-h)  # 1 - e^-h
-    log_p = xp.where(upper & lower, xp.log(whole), 0) - upper * softplus(-a) - lower * softplus(b)
+    flat = h < FLAT  # h may be 0 in float32 then; its logarithm is known all the same
+    safe = xp.where(flat, 1, h)
+    whole = -xp.expm1(-safe)  # 1 - e^-h
+    log_whole = xp.where(flat, math.log(2 * half) - log_scales, xp.log(whole))
+    log_p = xp.where(upper & lower, log_whole, 0) - upper * softplus(-a) - lower * softplus(b)
     by_a, by_b = upper * sigmoid(-a), lower * sigmoid(b)
-    by_h = xp.where(upper & lower, h * xp.exp(-h) / whole, 0)
+    by_h = xp.where(upper & lower, xp.where(flat, 1, safe * xp.exp(-safe) / whole), 0)
     return log_p, inverse * (by_b - by_a), b * by_b - a * by_a - by_h
 
 

@@ -144,7 +144,7 @@ class LogisticMixture(Likelihood):
             scales_now, uniforms_now = log_scales[..., color, :], to_device(uniforms[..., color])
             drawn = to_host(self.draw_color(log_weights, means, scales_now, uniforms_now))
             pixel[..., color] = np.where(keep[..., color], pixel[..., color], drawn)
-            x_now, k = self.on_grid(outputs, to_device(pixel[..., color:color + 1].astype(np.int64)))
+            x_now, k = self.on_grid(outputs, to_device(pixel[..., color:color + 1].astype(np.int64)), 1)
             x[..., color] = x_now[..., 0]
             log_p, _, _ = self.log_probability(x_now, k, means[..., None, :], scales_now[..., None, :], self.levels)
             log_weights = log_weights + log_p[..., 0, :]
@@ -184,7 +184,9 @@ class LogisticMixture(Likelihood):
         return mu + xp.stack([xp.zeros_like(mu[..., 0, :]), c[..., 0, :] * red,
                               c[..., 1, :] * red + c[..., 2, :] * green], axis=-2)
 
-    def on_grid(self, outputs, pixels):
-        """Pixels as numbers x from -1 to 1 of the outputs' number type, and as levels k on the device."""
-        k = checked_targets(pixels, (*outputs.shape[:-1], pixels.shape[-1]), self.levels)
+    def on_grid(self, outputs, pixels, channels=None):
+        """Pixels of all colours, or of so many channels, as numbers x from -1 to 1 of the outputs' number type, and as
+        levels k on the device.
+        """
+        k = checked_targets(pixels, (*outputs.shape[:-1], channels or self.image_channels), self.levels)
         return k.astype(outputs.dtype) * (2 / (self.levels - 1)) - 1, k

@@ -30,7 +30,7 @@ from tinyar.losses import bits_per_dim
 from tinyar.model import Model
 from tinyar.models.options import check_count
 
-IMAGES_TO_START_FROM = 1024
+IMAGES_TO_START_FROM, IMAGES_AT_ONCE = 1024, 1024
 
 class Autoencoder(Model):
     """Base of autoencoders: levels, sizes, losses. A subclass builds the network, with its quantizers.
@@ -47,7 +47,7 @@ class Autoencoder(Model):
         check_count(self, "image_channels", image_channels, least=1)
         mixture = LogisticMixture(levels, image_channels if output == "mixture" else 1, components)  # checks components
         self.likelihood = mixture if output == "mixture" else Categorical(levels)
-        self.levels, self.image_channels, self.output, self.stride = levels, image_channels, output, stride
+        self.levels, self.image_channels, self.output, self.stride = int(levels), image_channels, output, stride
         self.outputs = image_channels if output == "mse" else self.likelihood.outputs(image_channels)
         self.unit = "squared error / variance" if output == "mse" else "bits/dim given the codes"
         self.state["variance"] = xp.ones(1, dtype=xp.float32)
@@ -62,10 +62,20 @@ class Autoencoder(Model):
         """Take the variance of the images, by which squared errors are divided, and start the codebooks. Only once."""
         if self.state["prepared"][0]:
             return
-        scaled = images.astype(np.float64) * (2 / (self.levels - 1))
-        self.state["variance"][...] = float(scaled.var()) or 1.0
-        self.start_codebooks(self.scale(to_device(images[:IMAGES_TO_START_FROM])))
+        if not len(images):
+            raise ValueError(f"{type(self).__name__}: prepare: expected at least one image, got none")
+        self.check_levels(images)
+        scaled = self.scale(to_device(images[:IMAGES_TO_START_FROM]))
+        self.state["variance"][...] = self.variance_of(images)
+        self.start_codebooks(scaled)
         self.state["prepared"][...] = 1
+
+    def variance_of(self, images):
+        """The variance of all sub-pixels as the network sees them, from -1 to 1; 1 if they are all alike."""
+        counts = sum(np.bincount(images[i:i + IMAGES_AT_ONCE].ravel(), minlength=self.levels)
+                     for i in range(0, len(images), IMAGES_AT_ONCE))
+        share, x = counts / counts.sum(), np.arange(self.levels) * (2 / (self.levels - 1))
+        return share @ (x - share @ x) ** 2 if np.count_nonzero(counts) > 1 else 1.0
 
     def start_codebooks(self, scaled):
         """Start every codebook from the encoder's vectors for these scaled images."""
@@ -130,6 +140,13 @@ class Autoencoder(Model):
                              f"got shape {x.shape}")
         self.check_size(*x.shape[1:3])
         return x.astype(self.dtype) * (2 / (self.levels - 1)) - 1
+
+    def check_levels(self, images):
+        """Raise ValueError unless images, on the host, have whole levels 0 .. levels - 1."""
+        if images.dtype.kind not in "iu" or images.size and not 0 <= images.min() <= images.max() < self.levels:
+            found = f"{images.min()} .. {images.max()}" if images.size else "none"
+            raise ValueError(f"{type(self).__name__}: expected whole levels 0 .. {self.levels - 1}, got {found} "
+                             f"({images.dtype})")
 
     def check_size(self, height, width):
         """Raise ValueError unless both sides are multiples of the stride."""

@@ -62,11 +62,12 @@ class AutoregressiveModel(Model):
             raise ValueError(f"{name}: map_codes: one code can say nothing; expected at least 2, or 0 for none")
         if map_channels and map_codes:
             raise ValueError(f"{name}: maps are numbers (map_channels) or codes (map_codes), not both")
+        classes, map_channels, map_codes = int(classes), int(map_channels), int(map_codes)
         self.classes, self.map_codes = classes, map_codes
         self.map_channels = 1 if map_codes else map_channels  # of a map as it is given
         self.condition_channels = classes + (map_width if map_codes else map_channels)  # as the layers are told it
         self.map_factor = MAP_FACTOR if map_codes else 1  # how much coarser it is than the image
-        self.conditioner = None
+        self.conditioner = self.dcondition = None
         self.unit = "bits/code" if one_hot else "bits/dim"
         self.colors = image_channels if ordered_colors else 1  # how many colours depend on each other in the network
         self.color_passes = likelihood.passes(self.colors)
@@ -120,12 +121,12 @@ class AutoregressiveModel(Model):
     # -- training ------------------------------------------------------------------------------------------------------
 
     def __call__(self, x, condition=None):
-        scaled = self.scale(x)
+        scaled = self.scale_images(x)
         with self.told(condition, *scaled.shape[:3]):
             return self.likelihood.arrange(self.net(scaled))
 
     def forward(self, x, condition=None):
-        scaled = self.scale(x)
+        scaled = self.scale_images(x)
         with self.told(condition, *scaled.shape[:3], training=True):
             return self.likelihood.arrange(self.net.forward(scaled))
 
@@ -178,6 +179,13 @@ class AutoregressiveModel(Model):
         """
         scaled = self.scale_levels(x)
         return xp.concatenate([scaled, xp.ones_like(scaled[..., :1])], axis=-1) if self.ones else scaled
+
+    def scale_images(self, x):
+        """scale, of whole images."""
+        if x.ndim != 4:
+            raise ValueError(f"{type(self).__name__}: expected images (batch, height, width, {self.image_channels}), "
+                             f"got shape {x.shape}")
+        return self.scale(x)
 
     def scale_levels(self, x):
         """scale, without ones."""

@@ -63,26 +63,35 @@ class VQVAE(Autoencoder):
         if not widths:
             raise ValueError("VQVAE: widths names at least one convolution of stride 2, got none")
         check_count(self, "residual_units", residual_units, least=0)
+        self.flat = None if flat is None else whole_numbers("flat", flat)
+        if self.flat and len(self.flat) != 2:
+            raise ValueError(f"VQVAE: flat: expected (height, width), got {flat!r}")
         rng, top = np.random.default_rng(seed), widths[-1]
         down = [Conv2d(i, o, 4, 2, 1, rng) for i, o in zip((image_channels, *widths), widths)]
         down += [Conv2d(top, top, 3, 1, 1, rng)] if mix else []
         up = [ConvTranspose2d(i, o, 4, 2, 1, rng=rng) for i, o in zip(widths[::-1], (*widths[-2::-1], self.outputs))]
-        to_code, from_code = self.bottleneck(top, code_channels, flat, rng)
+        to_code, from_code = self.bottleneck(top, code_channels, rng)
         self.encoder = Chain(*joined_by_relu(down), *units(top, residual_channels, residual_units, rng), *to_code)
         self.quantizer = VectorQuantizer(codes, code_channels, beta, learning, decay,
                                          revive_below=revive_below, rng=rng)
         self.decoder = Chain(*from_code, *units(top, residual_channels, residual_units, rng), *joined_by_relu(up))
         start_small(up[-1])  # the first outputs are near 0, the middle grey, rather than far off
 
-    def bottleneck(self, top, code_channels, flat, rng):
+    def bottleneck(self, top, code_channels, rng):
         """The layers to the codes and from them, two lists: a code for each position, or a single one if flat."""
-        if flat is None:
+        if self.flat is None:
             return [Linear(top, code_channels, rng)], [Conv2d(code_channels, top, 3, 1, 1, rng)]
-        self.check_size(*flat)
-        grid = flat[0] // self.stride, flat[1] // self.stride, top
+        self.check_size(*self.flat)
+        grid = self.flat[0] // self.stride, self.flat[1] // self.stride, top
         size = int(np.prod(grid))
         return ([Reshape(1, 1, size), Linear(size, code_channels, rng)],
                 [Linear(code_channels, size, rng), Reshape(*grid)])
+
+    def check_size(self, height, width):
+        super().check_size(height, width)
+        if self.flat and self.flat != [height, width]:
+            raise ValueError(f"VQVAE: made for images of {self.flat[0]}x{self.flat[1]} pixels (flat), "
+                             f"got {height}x{width}")
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -113,6 +122,7 @@ class VQVAE(Autoencoder):
         (batch, 1, 1, 1) if flat.
         """
         check_finite(self)
+        self.check_levels(images)
         z = self.encoder(self.scale(to_device(images)))
         return to_host(self.quantizer.indices(z)).astype(np.uint16)[..., None]
 

@@ -170,6 +170,7 @@ class VQVAE2(Autoencoder):
     def codes_of(self, images):
         """The numbers of the codes of images on the host, (top, bottom): uint16 (batch, rows, columns, 1) each."""
         check_finite(self)
+        self.check_levels(images)
         fine = self.encoder_bottom(self.scale(to_device(images)))
         top = self.quantizer_top.indices(self.to_top(self.encoder_top(fine)))
         bottom = self.quantizer_bottom.indices(self.vectors(fine)[1])

@@ -48,11 +48,13 @@ class WeightAverage:
         copy_arrays(self.average, {name: param for name, param, _ in self.model.parameters()})
 
     def state(self):
-        """{"t": int, "average": {name: array}}."""
+        """{"t": int, "average": {name: array}}. The arrays are its own, which updates move: save them, or copy them."""
         return {"t": self.t, "average": self.average}
 
     def check_state(self, state):
         """Raise ValueError for the state of another model's average."""
+        if state.keys() != self.state().keys():
+            raise ValueError(f"WeightAverage: expected a state of t, average, got one of {', '.join(state)}")
         check_count_of_updates(state["t"])
         check_arrays(state["average"], self.average)
 

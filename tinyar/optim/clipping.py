@@ -10,7 +10,7 @@ def global_norm(model):
     grads = [grad for _, _, grad in model.parameters()]
     if on_gpu and grads:
         grads = [xp.concatenate([grad.ravel() for grad in grads])]  # few calls for all instead of three for each
-    return float(sum((grad * grad).sum(dtype=xp.float64) for grad in grads)) ** 0.5
+    return float(sum(xp.square(grad, dtype=xp.float64).sum() for grad in grads)) ** 0.5  # float32 ends at 1e38
 
 
 def clip_global_norm(model, limit):

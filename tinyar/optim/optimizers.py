@@ -26,7 +26,10 @@ class Optimizer:
         return self.lr(max(self.t, 1)) if callable(self.lr) else self.lr
 
     def state(self):
-        """Everything that the next step depends on: {"t": int, mean: {name: array}, ...}."""
+        """Everything that the next step depends on: {"t": int, mean: {name: array}, ...}.
+
+        The arrays are the optimizer's own, which its steps move: save them, or copy them.
+        """
         return {"t": self.t, **self.means}
 
     def check_state(self, state):
@@ -61,7 +64,7 @@ class Adam(Optimizer):
     """
 
     def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, eps_root=0.0):
-        if not all(0 <= beta < 1 for beta in betas):
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas: expected two numbers in [0, 1), got {betas}")
         if eps_root < 0:
             raise ValueError(f"eps_root can't be negative, got {eps_root}")
