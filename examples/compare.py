@@ -17,6 +17,7 @@ import csv
 import sys
 
 import arguments
+import splits
 from kinds import MOST_CHANNELS, ByData, odd, path, rate, up_to, whole
 
 from tinyar import models, training
@@ -68,7 +69,7 @@ def train(name, changes, dataset, args, folder):
     options = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], channels=args.channels,
                    kernel_size=args.kernel_size, seed=args.seed)
     model = models.PixelCNN(**{**options, **changes})
-    images = dataset.train.images[:args.images]
+    images = splits.first(dataset, args.images or len(dataset.train)).train
     updates = args.epochs * -(-len(images) // args.batch_size)
     print(f"{name}: {model.count_parameters():,} parameters, {updates} updates")
     history = training.fit(model, images, dataset.validation.images[:args.held_out], epochs=args.epochs,

@@ -70,8 +70,9 @@ def build(name, dataset, parameters, seed):
 def train(model, dataset, args, folder):
     """Whole epochs until the time is over: the run's history. Goes on with a run that was broken off."""
     epochs, seconds = 1, 0.0
+    images = splits.first(dataset, args.images or len(dataset.train)).train
     while seconds < 60 * args.minutes:
-        history = training.fit(model, dataset.train.images[:args.images], dataset.validation.images[:args.held_out],
+        history = training.fit(model, images, dataset.validation.images[:args.held_out],
                                epochs=epochs, batch_size=args.batch_size, lr=lambda t: args.lr * min(1, t / 100),
                                clip=1.0, threads=args.threads, average=0.995, seed=args.seed, out=folder,
                                resume=True, progress=True)

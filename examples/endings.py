@@ -125,6 +125,8 @@ def in_one_line(kind, error, trace):
 
 
 if STARTED_HERE:
+    os.environ.pop("MPLBACKEND", None)  # a notebook's, say, which needn't be there; no example opens a window
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # closed by >&-
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, stop_at_once)
     if not sys.flags.dev_mode:

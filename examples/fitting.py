@@ -28,7 +28,8 @@ def other_data(subject, args):
         options["binarize"] = trained_on.get("binarize") if maximum > 1 else None
         options["levels"] = None if options["binarize"] else min(maximum + 1, network.levels)
     if options["size"] is None and args.data == "folder" and subject.about.get("image_shape"):
-        options["size"] = subject.about["image_shape"][0]
+        was_folder = trained_on.get("data") == "folder"  # its images may have got a margin since
+        options["size"] = trained_on.get("size") if was_folder else subject.about["image_shape"][0]
     options["color"] = options["color"] and not (channels == 3 and network.image_channels == 1)
     return fitted(subject, load(args.data, args.data_dir, options))
 

@@ -66,12 +66,12 @@ def drawn_images(args, model, priors, image_shape, labels):
 def judged(known, classes, images):
     """The class of each image (n, height, width, channels), by the NEAREST of the known images."""
     known, images = (blurred(some).reshape(len(some), -1) for some in (known, images))
-    squares, found = (known * known).sum(axis=1), []
+    squares, found, voters = (known * known).sum(axis=1), [], min(NEAREST, len(known))
     for i in range(0, len(images), AT_ONCE):
         distance = squares - 2 * images[i:i + AT_ONCE] @ known.T  # (some images, known), less the images' own squares
-        nearest = np.argpartition(distance, NEAREST, axis=1)[:, :NEAREST]
+        nearest = np.argpartition(distance, voters - 1, axis=1)[:, :voters]
         order = np.take_along_axis(distance, nearest, axis=1).argsort(axis=1)
-        votes = classes[np.take_along_axis(nearest, order, axis=1)]  # (some images, NEAREST), the nearest first
+        votes = classes[np.take_along_axis(nearest, order, axis=1)]  # (some images, voters), the nearest first
         count = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
         found.append(votes[np.arange(len(votes)), count.argmax(axis=1)])
     return np.concatenate(found)

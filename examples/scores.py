@@ -134,5 +134,6 @@ def save_confusion(path, table, names):
 
 def save_rows(path, rows):
     """Write a table as CSV, whole or not at all."""
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8",
+                                             errors="replace") as file:  # names may be no letters
         csv.writer(file).writerows(rows)

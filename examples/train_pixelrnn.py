@@ -65,10 +65,11 @@ def main():
     args = parse_arguments()
     arguments.fill_in(args, DEFAULTS[args.model])
     dataset = arguments.load_data(args)
+    classes = arguments.classes_told(args, dataset)  # of all images, before they are cut
     if args.images:
         dataset = splits.first(dataset, args.images)
     common = dict(levels=dataset.levels, image_channels=dataset.image_shape[2], hidden=args.hidden, layers=args.layers,
-                  classes=arguments.classes_told(args, dataset), seed=args.seed)
+                  classes=classes, seed=args.seed)
     if args.model != "naive":  # there the colours are always independent
         common.update(head=(2 * args.hidden, 2 * args.hidden), ordered_colors=not args.independent_colors)
     model = MODELS[args.model](**common)

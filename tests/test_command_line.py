@@ -343,7 +343,7 @@ def test_classes_are_drawn_by_their_names(tmp_path):
     save_model(tmp_path / "model.npz", about)
     out = called("draw.py", tmp_path / "model.npz", "--label", "dog", "0", "--out", tmp_path / "drawn.png")
     assert "class: 0 is cat, 1 is cow, 2 is dog" in out and "(rows: dog, cat)" in out
-    for label, message in (("bird", "expected the name of a class, cat, cow, dog, or -1"), ("3", "expected 0 .. 2")):
+    for label, message in (("bird", "expected the name of a class, cat, cow, dog, or -1"), ("3", "expected 0 to 2")):
         assert message in refused("draw.py", tmp_path / "model.npz", "--label", label, folder=tmp_path)
 
 

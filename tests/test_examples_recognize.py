@@ -43,6 +43,11 @@ def test_real_digits_are_recognized(recognize):
     assert (found == DIGITS.test.labels).mean() > 0.95
 
 
+def test_few_known_images_vote_too(recognize):
+    images = DIGITS.train.images[:3] / 16
+    assert (recognize.judged(images, np.array([4, 4, 7]), images) == 4).all()
+
+
 @pytest.mark.parametrize("run", ["gated", "vqvae", "vqvae2"])
 def test_drawn_images_are_judged(run, recognize, runs, monkeypatch, capsys):  # noqa: F811
     monkeypatch.setattr("sys.argv", ["recognize.py", str(runs / run), "--n", "20"])

@@ -53,7 +53,7 @@ def test_their_mean_is_what_evaluate_says_and_each_is_that_of_its_image_alone(na
     monkeypatch.setattr(parallel, "CACHE_BYTES", 1)  # several micro-batches for each thread
     np.testing.assert_allclose(training.image_costs(model, split, threads=2), costs, rtol=1e-6)
     monkeypatch.setattr(evaluation, "SHOWN_AT_ONCE", 5)  # several pieces, and more threads than are busy
-    np.testing.assert_allclose(training.image_costs(model, split, threads=3), costs, rtol=1e-6)
+    np.testing.assert_allclose(training.image_costs(model, split, threads=3, progress=True), costs, rtol=1e-6)
 
 
 def test_they_are_nats_by_the_definition():

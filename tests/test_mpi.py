@@ -213,6 +213,7 @@ def test_the_right_mpi_is_taken():
 @pytest.mark.parametrize("environment, expected", [
     ({"PMI_RANK": "0"}, True), ({"PMIX_RANK": "1"}, True), ({"OMPI_COMM_WORLD_RANK": "0"}, True), ({}, False),
     ({"SLURM_PROCID": "0"}, False), ({"SLURM_PROCID": "0", "PMI_RANK": "0"}, True),
+    ({"PMI_RANK": "0", "PMI_SIZE": "1"}, False), ({"PMI_RANK": "0", "PMI_SIZE": "2"}, True),
 ])
 def test_who_was_launched(environment, expected):
     assert launched(environment) is expected

@@ -485,3 +485,11 @@ def test_files_do_not_depend_on_the_users_matplotlib_settings(tmp_path, name):
     with matplotlib.rc_context(strange):
         save(tmp_path / f"strange{suffix}")
     assert (tmp_path / f"plain{suffix}").read_bytes() == (tmp_path / f"strange{suffix}").read_bytes()
+
+
+def test_bytes_that_are_no_letters_stand_as_question_marks(tmp_path):
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    plotting.save_grids(tmp_path / "grid.png", [(image, {name: 1})], [name])
+    plotting.save_curves(tmp_path / "curves.png", {name: ([1], [2.0])}, name, "y")
+    assert sorted(os.listdir(tmp_path)) == ["curves.png", "grid.png"]

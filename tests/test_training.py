@@ -16,7 +16,7 @@ import threadpoolctl
 from tinyar import data, sampling, training
 from tinyar.training import checkpoint, nonfinite
 from tinyar.backend import default_threads, on_gpu, to_device, to_host
-from tinyar.training.folders import FolderInUseError
+from tinyar.training.folders import FolderInUseError, new_run_folder
 from tinyar.training.history import History
 from tinyar.training.interrupt import Interrupt
 from tinyar.models import VQVAE, VQVAE2, GatedPixelCNN, PixelCNN, PixelCNNpp, PixelSNAIL, RowLSTM
@@ -347,6 +347,58 @@ def test_weights_that_an_update_spoils_are_never_saved(tmp_path, validation):
 def test_whichever_model_diverges_says_so(make):
     with pytest.raises(training.NonFiniteError):
         fit(make(), train=TRAIN[:8], validation=None, lr=1e30, batch_size=4, average=None)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_what_an_optimizer_keeps_is_never_saved_spoilt(tmp_path):
+    """A square may be infinite where gradient, weights and loss aren't."""
+    fit(out=tmp_path, epochs=1, batch_size=60)
+    good = {name: (tmp_path / name).read_bytes() for name in ("training.npz", "model.npz")}
+    step = Adam.step
+
+    def squared(self):
+        step(self)
+        self.means["v"]["net.links.0.w"][0, 0] = np.inf
+    with (pytest.MonkeyPatch.context() as patch,
+          pytest.raises(training.NonFiniteError, match="optimizer/v/net.links.0.w isn't finite any more after update")):
+        patch.setattr(Adam, "step", squared)
+        fit(out=tmp_path, epochs=2, batch_size=60, resume=True, save_every=1)
+    assert good == {name: (tmp_path / name).read_bytes() for name in good}
+
+
+def test_a_run_without_its_best_weights_says_so(tmp_path):
+    fit(out=tmp_path, epochs=1)
+    (tmp_path / "model.npz").unlink()
+    with pytest.raises(checkpoint.CheckpointError, match="model.npz: is missing; training.npz beside it has the late"):
+        fit(out=tmp_path, epochs=2, resume=True)
+
+
+def test_no_training_ends_by_a_picture(tmp_path, monkeypatch):
+    def fails(*arguments):
+        raise ValueError("Key backend: 'module://none' is not a valid value for backend")
+    monkeypatch.setattr("tinyar.pictures.save_curve", fails)
+    with pytest.warns(UserWarning, match="Key backend.*; training goes on"):
+        _, history = fit(out=tmp_path, epochs=2)
+    assert len(history.rows) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows os.kill ends the process whatever the signal")
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a job behind & in a script
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not interrupt.asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_new_folder_is_one_without_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = new_run_folder("some")
+    fit(out=first, epochs=1)
+    (first / "training.npz").unlink()
+    assert new_run_folder("some").name == "some-2"
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")

@@ -12,6 +12,7 @@ import warnings
 import matplotlib.style
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from PIL import Image
 
@@ -111,13 +112,20 @@ def save_grids(path, grids, rows=()):
 
 def text_width(text):
     """Of a text of size 10, in dots."""
-    return math.ceil(TextPath((0, 0), text, size=10).get_extents().width * 100 / 72) if text.strip() else 1
+    return math.ceil(TextPath((0, 0), printable(text), size=10).get_extents().width * 100 / 72) if text.strip() else 1
+
+
+def printable(text):
+    """The text, with "?" for bytes of a file name that are no letters."""
+    return text.encode("utf-8", "replace").decode()
 
 
 # -- files and checks --------------------------------------------------------------------------------------------------
 
 def save_figure(path, figure):
     """Write a Figure as PNG, 100 dots an inch."""
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))
     with atomic_write(checked_name(path, ".png")) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
 

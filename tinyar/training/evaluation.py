@@ -35,14 +35,14 @@ def image_costs(model, images, threads=None, progress=None):
     are that error's sum, divided by the variance of its training images. model.figure(costs / sub-pixels of an image)
     is in model.unit, and its mean is what `evaluate` returns. Labels, maps and errors: as there.
 
-    progress    a text in front of a progress bar, None for no bar
+    progress    a text in front of a progress bar, True for one without, None for no bar
     """
     pixels = getattr(images, "images", images)
     check_finite(model)
     check_images(model, "images", pixels)
     conditions, found = Conditions(model, images, "images"), []
-    with Workers(model, threads) as workers, tqdm(total=len(pixels), desc=progress, unit=" images",
-                                                  disable=progress is None) as bar:
+    with Workers(model, threads) as workers, tqdm(total=len(pixels), unit=" images", disable=not progress,
+                                                  desc=progress if isinstance(progress, str) else None) as bar:
         for i in range(0, len(pixels), SHOWN_AT_ONCE):
             index = np.arange(i, min(i + SHOWN_AT_ONCE, len(pixels)))
             found.append(costs_of(workers, pixels[index], conditions.batch(index)))

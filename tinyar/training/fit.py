@@ -10,7 +10,6 @@ import sys
 from tqdm import tqdm
 
 from tinyar.backend import NonFiniteError
-from tinyar.model import spoilt_array
 from tinyar.optim import Adam, WeightAverage
 from tinyar.training.evaluation import measure
 from tinyar.training.interrupt import Interrupt
@@ -45,7 +44,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     threads             cores to use (default: TINYAR_THREADS, or all)
 
     Files
-    out                 folder for model.npz (the best weights so far), training.npz (all that resuming needs),
+    out                 folder for model.npz (the best weights so far), training.npz (all else that resuming needs),
                         history.csv and curve.png; None writes nothing
     resume              go on with the run in `out`, or begin if there is none yet; `epochs` may be larger than before,
                         if the schedule doesn't depend on it
@@ -89,7 +88,7 @@ def all_epochs(run, workers, sets, interrupt, epochs, patience, show):
             run.save()
             history.interrupted = True
             if world().first and not show:
-                print(f"stopped in epoch {run.progress.epoch} of {epochs}"
+                print(f"stopped in epoch {min(run.progress.epoch, epochs)} of {epochs}"
                       + (f", saved in {run.folder}" if run.folder else ""), file=sys.stderr)
             return
     history.stopped_early = run.progress.epoch <= epochs
@@ -106,7 +105,7 @@ def one_epoch(run, workers, sets, interrupt, epochs, show):
         train_epoch(run, workers, images, conditions, interrupt, bar)
     if progress.images < len(images):
         return
-    spoilt = spoilt_array(model)
+    spoilt = run.spoilt()
     if spoilt:
         raise NonFiniteError(f"{spoilt} isn't finite any more after update {progress.updates}; {ADVICE}")
     run.end_epoch(lambda: None if sets.held_out is None else measure(workers, sets.held_out, sets.held_out_conditions))

@@ -113,11 +113,11 @@ def holds_files(folder):
 
 
 def new_run_folder(name, marker="training.npz"):
-    """runs/name, or runs/name-2, runs/name-3, ...: the first that has no run yet (no file `marker`), claimed."""
+    """runs/name, or runs/name-2, runs/name-3, ...: the first without a run, or one's weights, claimed."""
     first = pathlib.Path("runs") / name
     folder, number = first, 1
     while True:
-        if not (folder / marker).exists():
+        if not any((folder / marker).with_name(file).exists() for file in ("training.npz", "model.npz")):
             with contextlib.suppress(FolderInUseError):
                 claim(folder, taken=False)
                 return folder

@@ -19,7 +19,8 @@ class Interrupt:
         self.noticed = self.agreed = False
         self.previous = {}
         if threading.current_thread() is threading.main_thread():
-            self.previous = {number: signal.signal(number, self.notice) for number in SIGNALS}
+            self.previous = {number: signal.signal(number, self.notice) for number in SIGNALS
+                             if signal.getsignal(number) is not signal.SIG_IGN}  # as in a job behind & in a script
         return self
 
     def notice(self, signum, frame):

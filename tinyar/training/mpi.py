@@ -123,8 +123,8 @@ def refuse_a_common_gpu(devices):
 
 
 def launched(environment):
-    """Whether a launcher of MPI has started this process, by the variables that it has set.
+    """Whether a launcher of MPI has started this process as one of several, by the variables that it has set.
 
     Slurm numbers the processes of every srun; only with a PMI are they ranks of an MPI.
     """
-    return any(name in environment for name in LAUNCHERS)
+    return any(rank in environment and not (size and environment.get(size) == "1") for rank, size in LAUNCHERS.items())

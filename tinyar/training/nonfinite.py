@@ -5,6 +5,7 @@ import numpy as np
 from tinyar.backend import to_device, to_host
 from tinyar.layers.dropout import noise_told
 from tinyar.model import spoilt_array
+from tinyar.training.packing import pack
 
 
 def first_non_finite(model, images, condition=None, noise=(0, 0)):
@@ -31,3 +32,10 @@ def first_non_finite(model, images, condition=None, noise=(0, 0)):
     with noise_told(twin, *noise):
         twin.forward(*(to_device(array) for array in (images, condition) if array is not None))
     return f"first in the output of layer {found[0]}" if found else "first in the loss itself"
+
+
+def spoilt_state(state):
+    """The name of the first array in nested dicts that isn't finite, None if all are."""
+    arrays = {}
+    pack(state, "", arrays)
+    return next((name.strip("/") for name, array in arrays.items() if not np.isfinite(array).all()), None)

@@ -161,7 +161,7 @@ def checked_threads(threads):
     if threads is None:
         threads = default_threads()
         if not os.environ.get("TINYAR_THREADS"):  # which says how many are for each rank
-            threads = world().share_of(threads)
+            threads = min(MOST_THREADS, world().share_of(threads))
     if not isinstance(threads, (int, np.integer)) or not 1 <= threads <= MOST_THREADS:
         raise ValueError(f"threads: expected a whole number of at least 1 (and at most {MOST_THREADS:,}), "
                          f"got {threads!r}")

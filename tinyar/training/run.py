@@ -15,6 +15,7 @@ from tinyar.training import checkpoint
 from tinyar.training.folders import claim
 from tinyar.training.header import check_about
 from tinyar.training.history import History
+from tinyar.training.nonfinite import spoilt_state
 from tinyar.training.packing import plain_json
 from tinyar.training.progress import Progress
 from tinyar.training.world import world
@@ -142,6 +143,8 @@ class Run:
     def read_best(self, name):
         """The best weights so far, by name, from model.npz. Raises CheckpointError if that is of another run."""
         path = self.folder / "model.npz"
+        if not world().of_first(path.exists):
+            raise CheckpointError(f"{path}: is missing; training.npz beside it has the latest weights, not the best")
         best, state = self.read(path)
         if state.get("run") != name:
             raise CheckpointError(f"{path}: is of another run than training.npz beside it; expected run {name}, "
@@ -158,15 +161,20 @@ class Run:
             self.save()
 
     def save(self):
-        """Write training.npz, if there is a folder to write to; not if loss or weights aren't finite:
+        """Write training.npz, if there is a folder to write to; not if the loss or an array isn't finite:
         the last good file stays.
         """
         self.progress.loss = float(self.progress.loss)
-        if self.folder is not None and math.isfinite(self.progress.loss) and not spoilt_array(self.model):
+        if self.folder is not None and math.isfinite(self.progress.loss) and not self.spoilt():
             state = {"run": self.name, "about": self.about, "options": self.options, "progress": asdict(self.progress),
                      "optimizer": self.optimizer.state(), "average": self.average.state() if self.average else None,
                      "history": {"rows": self.history.rows, "best_epoch": self.history.best_epoch}}
             self.write(self.folder / "training.npz", state)
+
+    def spoilt(self):
+        """The name of the first array that isn't finite, the model's, optimizer's or average's; None if all are."""
+        state = {"optimizer": self.optimizer.state(), "average": self.average.state() if self.average else None}
+        return spoilt_array(self.model) or spoilt_state(state)
 
     def averaged(self):
         """A context in which the model has the averaged weights, if there are any."""
@@ -202,7 +210,7 @@ class Run:
             if self.history.rows:
                 from tinyar.pictures import save_curve  # here, because matplotlib takes long to import
                 save_curve(self.folder / "curve.png", self.history.rows, self.history.unit)
-        except OSError as error:
+        except Exception as error:  # matplotlib may fail for reasons of its own: MPLBACKEND, say
             warnings.warn(f"{error}; training goes on, and the next epoch writes it again", stacklevel=2)
 
     def restore_best(self):
