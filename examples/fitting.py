@@ -14,7 +14,8 @@ ONE_LEVEL = "images of one level"
 def own_data(subject, data_dir=None):
     """The dataset that the model was trained on, as it saw it."""
     if not subject.about["options"].get("data"):
-        raise ValueError(f"{subject.file} doesn't say which data it was trained on: give --data NAME")
+        raise ValueError(f"{subject.file} doesn't say which data it was trained on: expected a run of examples/; "
+                         "evaluate.py takes --data NAME")
     return fitted(subject, load_again(subject.about, data_dir))
 
 

@@ -58,7 +58,10 @@ def parse_arguments():
     arguments.add_pixel_arguments(parser)
     arguments.add_training_arguments(parser, NAME)
     drawing.add_drawing_arguments(parser)
-    return arguments.parse(parser, NAME)
+    args = arguments.parse(parser, NAME)
+    if args.model == "naive" and args.independent_colors and not args.resume:
+        parser.error("--independent-colors would do nothing: the colours of the naive model always are independent")
+    return args
 
 
 def main():

@@ -180,6 +180,7 @@ def test_numpy_does_not_warn_before_training_says_what_is_wrong():
     (["train_pixelcnn.py", "--data", "mnist", "--data-dir", ""], "--data-dir: expected a name, got ''"),
     (["train_pixelcnn.py", "--data", "mnist", "--data-dir", "nowhere"], "--data-dir 'nowhere' is not an exist"),
     (["train_pixelcnn.py", "--data", "digits", "--data-dir", "."], "--data-dir: digits come with tinyar"),
+    (["train_pixelrnn.py", "--data", "cifar10", "--independent-colors"], "--independent-colors would do nothing: the"),
     (["train_pixelcnn.py", "--data", "digits", "--independent-colors"], "--independent-colors: the images of digits"),
     (["train_pixelcnn.py", "--data", "digits", "--hide-labels", "0.2"], "would do nothing: it goes with --classes"),
     (["train_pixelcnnpp.py", "--data", "digits", "--likelihood", "softmax", "--components", "3"],

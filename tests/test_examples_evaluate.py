@@ -342,7 +342,7 @@ def test_without_labels_a_model_of_classes_is_told_none(runs, call, tmp_path):
     (["missing"], "no file missing: expected a checkpoint"), (["."], "no file model.npz"),
     (["text.npz"], "not a complete checkpoint"), (["half.npz"], "truncated, damaged"),
     (["pixelcnn", "half.npz"], "truncated, damaged"),
-    (["bare.npz"], "bare.npz doesn't say which data it was trained on: give --data"),
+    (["bare.npz"], "bare.npz doesn't say which data it was trained on: expected a run of"),
     (["large.npz"], "large.npz was made for images of 9x9x1, but those of digits are 8x8x1"),
     (["pixelcnn", "large.npz"], "large.npz was made for images of 9x9x1"),
     (["binary.npz", "--data", "digits", "--levels", "17"], "was made for 2 levels, but digits has 17 here"),
