@@ -614,9 +614,30 @@ def test_weights_that_are_not_finite_are_neither_measured_nor_drawn_from(tmp_pat
     for use in (lambda: training.evaluate(model, VALIDATION), lambda: sampling.sample(model, 1, (2, 2))):
         with pytest.raises(FloatingPointError, match=r"PixelCNN: net.links.0.b isn't finite"):
             use()
-    checkpoint.save(tmp_path / "nan.npz", model)
+    good = (tmp_path / "c.npz").read_bytes()
+    with pytest.raises(checkpoint.CheckpointError, match="net.links.0.b: expected finite numbers"):
+        checkpoint.save(tmp_path / "c.npz", model)
+    assert (tmp_path / "c.npz").read_bytes() == good
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "check_numbers", lambda *_: None)
+        checkpoint.save(tmp_path / "nan.npz", model)
     with pytest.raises(checkpoint.CheckpointError, match="net.links.0.b: expected finite numbers"):
         checkpoint.load(tmp_path / "nan.npz")
+
+
+@pytest.mark.parametrize("state", [{"done": np.zeros(3, bool)}, {"names": np.array(["a"])},
+                                   {"best": {"x": np.array([np.inf])}}, {"odd": np.array([None])}])
+def test_a_state_that_could_not_be_loaded_is_not_saved(tmp_path, state):
+    with pytest.raises(checkpoint.CheckpointError, match="expected (finite )?numbers"):
+        checkpoint.save(tmp_path / "c.npz", PixelCNN(**SMALL), state)
+    assert not (tmp_path / "c.npz").exists()
+
+
+@pytest.mark.parametrize("options", [dict(lr=None), dict(lr="0.1"), dict(average="x"), dict(hide_labels=None),
+                                     dict(clip="1"), dict(scheduled_sampling=lambda update: 0.5)])
+def test_options_of_another_kind_are_refused(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: expected a"):
+        fit(**options)
 
 
 def test_two_fits_in_two_threads_leave_blas_as_it_was():

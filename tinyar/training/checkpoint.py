@@ -30,10 +30,13 @@ TEXT_BYTES = 2 ** 24  # of a header
 def save(path, model, state=None):
     """Write the model, its class and options, and a state: nested dicts of arrays, numbers, texts, lists, None.
 
-    Raises OSError when the folder can't be written to; an older file at `path` is then left as it was.
+    Raises OSError when the folder can't be written to, CheckpointError for arrays that `load` would refuse; an older
+    file at `path` is then left as it was.
     """
     arrays = {f"model/{name}": to_host(array) for name, array in model.arrays()}
     plain = pack(state or {}, "state", arrays)
+    check_numbers(path, of_room("model", arrays), "f")
+    check_numbers(path, of_room("state", arrays))
     header = {"format": "tinyar", "version": VERSION,
               "model": type(model).__name__, "config": model.config, "state": plain}
     header = as_text(header)

@@ -4,12 +4,14 @@ fit, and what must be equal when the run is resumed?
 
 import functools
 import math
+import numbers
 import zlib
 
 import numpy as np
 
 from tinyar.backend import to_device
 from tinyar.conditions import Conditions
+from tinyar.training.scheduled_sampling import ScheduledSampling
 
 
 class Sets:
@@ -45,6 +47,7 @@ def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, averag
             raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
+    check_kinds(lr, hide_labels, clip, average, scheduled_sampling)
     if clip is not None and not clip > 0:
         raise ValueError(f"clip: expected a limit above 0, got {clip!r}")
     if not 0 <= hide_labels <= 1:
@@ -61,6 +64,16 @@ def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, averag
     return {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, **sets.fingerprints(),
             "hide_labels": hide_labels, "optimizer": name_of(optimizer), "lr": rates,
             "scheduled_sampling": None if scheduled_sampling is None else scheduled_sampling.fingerprint()}
+
+
+def check_kinds(lr, hide_labels, clip, average, scheduled_sampling):
+    """Raise ValueError for options that aren't numbers, or not what they should be."""
+    for name, value in (("lr", 0 if callable(lr) else lr), ("hide_labels", hide_labels),
+                        ("clip", 1 if clip is None else clip), ("average", 0 if average is None else average)):
+        if not isinstance(value, numbers.Real):
+            raise ValueError(f"{name}: expected a number, got {value!r:.100}")
+    if scheduled_sampling is not None and not isinstance(scheduled_sampling, ScheduledSampling):
+        raise ValueError(f"scheduled_sampling: expected a ScheduledSampling, got {scheduled_sampling!r:.100}")
 
 
 def name_of(optimizer):
