@@ -633,6 +633,16 @@ def test_a_state_that_could_not_be_loaded_is_not_saved(tmp_path, state):
     assert not (tmp_path / "c.npz").exists()
 
 
+def test_a_schedule_is_asked_for_the_updates_of_the_run_alone(tmp_path):
+    def schedule(t):
+        return [1e-3, 5e-4, 1e-4][t - 1]
+    fit(lr=schedule, epochs=1, batch_size=60, out=tmp_path)
+    _, history = fit(lr=schedule, epochs=3, batch_size=60, out=tmp_path, resume=True)
+    assert [row["learning_rate"] for row in history.rows] == [1e-3, 5e-4, 1e-4]
+    with pytest.raises(ValueError, match="lr: expected a learning rate of at least 0"):
+        fit(lr=lambda t: 1e-3 * (1 - t / 500), epochs=400, batch_size=20)
+
+
 @pytest.mark.parametrize("options", [dict(lr=None), dict(lr="0.1"), dict(average="x"), dict(hide_labels=None),
                                      dict(clip="1"), dict(scheduled_sampling=lambda update: 0.5)])
 def test_options_of_another_kind_are_refused(options):

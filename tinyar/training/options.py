@@ -58,7 +58,8 @@ def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, averag
         raise ValueError("patience: stopping early needs validation images")
     if scheduled_sampling is not None and not hasattr(model, "color_passes"):
         raise ValueError(f"scheduled_sampling: {type(model).__name__} doesn't draw pixel by pixel, expected None")
-    rates = [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000)]
+    updates = epochs * -(-len(sets.images_of_epoch(0)) // batch_size)
+    rates = [lr(t) if callable(lr) else lr for t in (1, 10, 100, 1000, 10000) if t <= updates]
     if not all(0 <= rate < math.inf for rate in rates):
         raise ValueError(f"lr: expected a learning rate of at least 0, got {rates}")
     return {"batch_size": batch_size, "clip": clip, "average": average, "seed": seed, **sets.fingerprints(),

@@ -125,6 +125,7 @@ class Run:
     def refuse_other_options(self, path, then):
         """Raise CheckpointError unless the run at `path` was made with the options of this one."""
         then = {"validation": self.options["validation"], **then}  # an older tinyar didn't note it
+        then["lr"] = (then["lr"] + self.options["lr"][len(then["lr"]):])[:len(self.options["lr"])]  # of as many updates
         differing = [key for key in self.options if key not in then or then[key] != self.options[key]]
         if differing:
             raise CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
