@@ -267,7 +267,7 @@ def test_a_preparation_that_failed_is_made_up_for():
 def test_images_of_other_levels_have_no_codes():
     model = make(widths=(8, 12))
     for wrong in (np.full((2, 8, 8, 1), 17, dtype=np.uint8), np.zeros((2, 8, 8, 1))):
-        with pytest.raises(ValueError, match=r"VQVAE: expected whole levels 0 .. 16, got .* \(\w+\)"):
+        with pytest.raises(ValueError, match="VQVAE: expected (levels 0 .. 16, got 17|a NumPy array of integers, got)"):
             codes.extract(model, wrong)
     with pytest.raises(ValueError, match="extract: expected at least one image"):
         codes.extract(model, images()[:0])

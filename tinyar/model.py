@@ -121,6 +121,15 @@ def spoilt_array(model):
     return next((name for name, array in model.arrays() if not np.isfinite(to_host(array)).all()), None)
 
 
+def check_levels(name, images, levels):
+    """Raise ValueError, which begins with `name`, unless images are a host array of whole levels 0 .. levels - 1."""
+    if not isinstance(images, np.ndarray) or images.dtype.kind not in "iu":
+        raise ValueError(f"{name}: expected a NumPy array of integers, "
+                         f"got {getattr(images, 'dtype', type(images).__name__)}")
+    if images.size and not 0 <= images.min() <= images.max() < levels:
+        raise ValueError(f"{name}: expected levels 0 .. {levels - 1}, got {images.min()} .. {images.max()}")
+
+
 def check_finite(model):
     """Raise NonFiniteError unless all parameters and states are finite: NaN must not become a picture, or a figure."""
     name = spoilt_array(model)

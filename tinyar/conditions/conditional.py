@@ -63,17 +63,18 @@ class Conditional(Pointwise):
             self.dcondition = xp.matmul(dbias_rows, self.params["v"].T).reshape(c.shape)
         return dy if need_dx else None
 
+    def replica(self):
+        """A twin that hasn't been told anything yet."""
+        twin = super().replica()
+        twin.condition = twin.dcondition = None
+        return twin
+
     def start(self, batch, height, width):
         self.biases = None if self.condition is None else xp.broadcast_to(
             self.bias(), (batch, height, width, self.params["v"].shape[1]))
 
     def step(self, x, at):
         return x if self.biases is None else x + self.biases[:, at[0], at[1]]
-
-    def replica(self):
-        twin = super().replica()
-        twin.condition = twin.dcondition = None
-        return twin
 
     def step_row(self, x, row):
         return x if self.biases is None else x + self.biases[:, row]

@@ -172,7 +172,7 @@ def check_need_dx(call, seed):
     try:
         dx, without = gradients_of(call, seed, need_dx=False)
     except ContractError as error:
-        if "need_dx" not in str(error):
+        if not isinstance(error.__cause__, TypeError) or "need_dx" not in str(error.__cause__):
             raise
         raise broken(call.layer, "backward takes need_dx", f"backward(dy, need_dx=False) is a TypeError ({error})",
                      "Write def backward(self, dy, need_dx=True)") from error

@@ -9,9 +9,9 @@ with an error of about 1e-10 in float64; float32 is far too coarse for this. The
 everywhere the sum of a softmax or of a normalised layer is constant, and even a backward that returns 0 would pass.
 
 Two tensors a (backward's) and n (the numbers') agree if |a - n| / (|a| + |n|), in Euclidean norms, is below 1e-6.
-Correct layers reach 1e-9. The formula only holds away from kinks: where a number changes sides of one between e - h and
-e + h (`Layer.sides`), the step is shortened. A quantizer's choices are held fast (held.py), and its own loss is part
-of L.
+Correct layers reach 1e-9. Where |a| + |n| is below 1e-10, the error of the differences, both count as 0. The formula
+only holds away from kinks: where a number changes sides of one between e - h and e + h (`Layer.sides`), the step is
+shortened. A quantizer's choices are held fast (held.py), and its own loss is part of L.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from tinyar.layers.dropout import noise_told
 from tinyar.layers.quantizer import VectorQuantizer
 
 TOLERANCE = 1e-6
-NOISE = 1e-9  # a gradient of this size can't be told from the error of the differences
+NOISE = 1e-10  # a gradient of this size can't be told from the error of the differences
 
 
 @dataclass(repr=False)

@@ -92,11 +92,15 @@ class ColorLinear(Pointwise):
         return dx
 
 
+def check_mask_type(name, mask_type):
+    """Raise ValueError, which begins with `name`, unless the mask is of type "A" or "B"."""
+    if mask_type not in ("A", "B"):
+        raise ValueError(f"{name}: mask_type is 'A' (centre hidden) or 'B' (centre visible), got {mask_type!r}")
+
+
 def color_blocks(in_channels, out_channels, mask_type, colors, parts):
     """Yield (parameter name, visible inputs, group of outputs) for each colour and part that sees anything."""
-    if mask_type not in ("A", "B"):
-        raise ValueError("ColorLinear: mask_type is 'A' (own colour hidden) or 'B' (own colour visible), "
-                         f"got {mask_type!r}")
+    check_mask_type("ColorLinear", mask_type)
     if parts < 1 or out_channels % parts:
         raise ValueError(f"ColorLinear: {out_channels} output channels can't be cut into {parts} equal parts")
     size = out_channels // parts

@@ -13,7 +13,7 @@ Information goes from v to h only: v looks to the right, so whatever it took fro
 from tinyar.backend import xp
 from tinyar.conditions import Conditional
 from tinyar.layer import Layer
-from tinyar.layers.colors import ColorLinear, conv1x1
+from tinyar.layers.colors import ColorLinear, check_mask_type, conv1x1
 from tinyar.layers.combine import Sum
 from tinyar.layers.dropout import Dropout
 from tinyar.layers.pointwise import Gate, Linear
@@ -137,9 +137,7 @@ def horizontal_convolution(in_channels, out_channels, reach, dilation, mask_type
     """A convolution along the row: columns -reach .. 0 in steps of the dilation,
     the last one left out or masked by colour.
     """
-    if mask_type not in ("A", "B"):
-        raise ValueError("GatedBlock: mask_type is 'A' (own pixel hidden) or 'B' (own pixel visible), "
-                         f"got {mask_type!r}")
+    check_mask_type("GatedBlock", mask_type)
     if colors == 1:
         return ShiftedConv2d(in_channels, out_channels, (0,),
                              range(-reach, 1 if mask_type == "B" else 0, dilation), rng=rng)

@@ -14,7 +14,7 @@ Networks", arXiv 1601.06759.) The paper multiplies a whole kernel by the mask; h
 import numpy as np
 
 from tinyar.backend import check_size, xp
-from tinyar.layers.colors import ColorLinear, color_blocks
+from tinyar.layers.colors import ColorLinear, check_mask_type, color_blocks
 from tinyar.layers.conv import CausalConv2d
 from tinyar.layers.pointwise import check_channels
 
@@ -51,9 +51,7 @@ class MaskedConv2d(CausalConv2d):
         if not whole or not 1 <= kernel_size <= LARGEST_KERNEL or kernel_size % 2 == 0:
             raise ValueError(f"MaskedConv2d: kernel_size must be odd and at least 1 (and at most {LARGEST_KERNEL}), so "
                              f"that it has a centre; got {kernel_size!r}")
-        if mask_type not in ("A", "B"):
-            raise ValueError("MaskedConv2d: mask_type is 'A' (centre hidden) or 'B' (centre visible), "
-                             f"got {mask_type!r}")
+        check_mask_type("MaskedConv2d", mask_type)
         if not isinstance(colors, (int, np.integer)) or colors < 1:
             raise ValueError(f"MaskedConv2d: colors is a whole number of at least 1, got {colors!r}")
         check_channels(self, in_channels, out_channels)

@@ -18,7 +18,7 @@ import math
 
 from tinyar.backend import xp
 
-FLAT = 1e-10  # of an h below it, 1 - e^-h is h to the last digit
+FLAT = 1e-30  # of an h below it, 1 - e^-h is h to the last digit, and (h e^-h) / (1 - e^-h) is 1
 
 
 def exact_log_probability(x, k, means, log_scales, levels):

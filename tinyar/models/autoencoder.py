@@ -27,10 +27,11 @@ from tinyar.layers.strided import Conv2d
 from tinyar.layers.usage import perplexity
 from tinyar.likelihoods import Categorical, LogisticMixture
 from tinyar.losses import bits_per_dim
-from tinyar.model import Model
+from tinyar.model import Model, check_levels
 from tinyar.models.options import check_count
 
-IMAGES_TO_START_FROM, IMAGES_AT_ONCE = 1024, 1024
+IMAGES_TO_START_FROM = 1024  # the codebooks
+IMAGES_AT_ONCE = 1024  # to count the levels of
 
 class Autoencoder(Model):
     """Base of autoencoders: levels, sizes, losses. A subclass builds the network, with its quantizers.
@@ -64,7 +65,7 @@ class Autoencoder(Model):
             return
         if not len(images):
             raise ValueError(f"{type(self).__name__}: prepare: expected at least one image, got none")
-        self.check_levels(images)
+        check_levels(type(self).__name__, images, self.levels)
         scaled = self.scale(to_device(images[:IMAGES_TO_START_FROM]))
         self.state["variance"][...] = self.variance_of(images)
         self.start_codebooks(scaled)
@@ -140,13 +141,6 @@ class Autoencoder(Model):
                              f"got shape {x.shape}")
         self.check_size(*x.shape[1:3])
         return x.astype(self.dtype) * (2 / (self.levels - 1)) - 1
-
-    def check_levels(self, images):
-        """Raise ValueError unless images, on the host, have whole levels 0 .. levels - 1."""
-        if images.dtype.kind not in "iu" or images.size and not 0 <= images.min() <= images.max() < self.levels:
-            found = f"{images.min()} .. {images.max()}" if images.size else "none"
-            raise ValueError(f"{type(self).__name__}: expected whole levels 0 .. {self.levels - 1}, got {found} "
-                             f"({images.dtype})")
 
     def check_size(self, height, width):
         """Raise ValueError unless both sides are multiples of the stride."""

@@ -21,7 +21,7 @@ from tinyar.layers.pointwise import Linear
 from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.shape import Reshape
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
-from tinyar.model import check_finite
+from tinyar.model import check_finite, check_levels
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
 from tinyar.models.autoregressive import start_small
 from tinyar.models.options import check_count, whole_numbers
@@ -122,7 +122,7 @@ class VQVAE(Autoencoder):
         (batch, 1, 1, 1) if flat.
         """
         check_finite(self)
-        self.check_levels(images)
+        check_levels("VQVAE", images, self.levels)
         z = self.encoder(self.scale(to_device(images)))
         return to_host(self.quantizer.indices(z)).astype(np.uint16)[..., None]
 

@@ -35,7 +35,7 @@ from tinyar.layers.dropout import HideImages
 from tinyar.layers.pointwise import Linear, check_channels
 from tinyar.layers.quantizer import VectorQuantizer
 from tinyar.layers.strided import Conv2d, ConvTranspose2d
-from tinyar.model import check_finite
+from tinyar.model import check_finite, check_levels
 from tinyar.models.autoencoder import Autoencoder, joined_by_relu, units
 from tinyar.models.autoregressive import start_small
 from tinyar.models.options import check_count
@@ -170,7 +170,7 @@ class VQVAE2(Autoencoder):
     def codes_of(self, images):
         """The numbers of the codes of images on the host, (top, bottom): uint16 (batch, rows, columns, 1) each."""
         check_finite(self)
-        self.check_levels(images)
+        check_levels("VQVAE2", images, self.levels)
         fine = self.encoder_bottom(self.scale(to_device(images)))
         top = self.quantizer_top.indices(self.to_top(self.encoder_top(fine)))
         bottom = self.quantizer_bottom.indices(self.vectors(fine)[1])

@@ -113,7 +113,7 @@ def holds_files(folder):
 
 
 def new_run_folder(name, marker="training.npz"):
-    """runs/name, or runs/name-2, runs/name-3, ...: the first without a run, or one's weights, claimed."""
+    """runs/name, or runs/name-2, runs/name-3, ...: the first that holds neither a run nor its weights, claimed."""
     first = pathlib.Path("runs") / name
     folder, number = first, 1
     while True:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyar.backend import to_device
 from tinyar.conditions import Conditions
+from tinyar.model import check_levels
 from tinyar.training.scheduled_sampling import ScheduledSampling
 
 
@@ -67,6 +68,17 @@ def checked_options(model, sets, epochs, batch_size, lr, optimizer, clip, averag
             "scheduled_sampling": None if scheduled_sampling is None else scheduled_sampling.fingerprint()}
 
 
+def differing(mine, then):
+    """The names of the options in which two runs differ. A longer run is asked for more learning rates, so those that
+    both name are compared.
+    """
+    def differs(key):
+        if key == "lr" and key in then:
+            return any(one != other for one, other in zip(mine[key], then[key]))
+        return key not in then or then[key] != mine[key]
+    return [key for key in mine if differs(key)]
+
+
 def check_kinds(lr, hide_labels, clip, average, scheduled_sampling):
     """Raise ValueError for options that aren't numbers, or not what they should be."""
     for name, value in (("lr", 0 if callable(lr) else lr), ("hide_labels", hide_labels),
@@ -90,14 +102,10 @@ def name_of(optimizer):
 
 def check_images(model, name, images):
     """Raise ValueError unless `images` are what the model is made for; named `name` in the message."""
-    if not isinstance(images, np.ndarray) or images.dtype.kind not in "iu":
-        raise ValueError(f"{name}: expected a NumPy array of integers, "
-                         f"got {getattr(images, 'dtype', type(images).__name__)}")
+    check_levels(name, images, model.levels)
     if images.ndim != 4 or images.size == 0 or images.shape[3] != model.image_channels:
         raise ValueError(f"{name}: expected images (N, height, width, {model.image_channels}), "
                          f"got shape {images.shape}")
-    if not 0 <= images.min() <= images.max() < model.levels:
-        raise ValueError(f"{name}: expected levels 0 .. {model.levels - 1}, got {images.min()} .. {images.max()}")
     model(to_device(images[:1]))  # refuses a size that doesn't fit
 
 

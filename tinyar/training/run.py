@@ -16,6 +16,7 @@ from tinyar.training.folders import claim
 from tinyar.training.header import check_about
 from tinyar.training.history import History
 from tinyar.training.nonfinite import spoilt_state
+from tinyar.training.options import differing
 from tinyar.training.packing import plain_json
 from tinyar.training.progress import Progress
 from tinyar.training.world import world
@@ -125,12 +126,11 @@ class Run:
     def refuse_other_options(self, path, then):
         """Raise CheckpointError unless the run at `path` was made with the options of this one."""
         then = {"validation": self.options["validation"], **then}  # an older tinyar didn't note it
-        then["lr"] = (then["lr"] + self.options["lr"][len(then["lr"]):])[:len(self.options["lr"])]  # of as many updates
-        differing = [key for key in self.options if key not in then or then[key] != self.options[key]]
-        if differing:
+        found = differing(self.options, then)
+        if found:
             raise CheckpointError(f"{path}: this run was made with other options: " + "; ".join(
                 f"{CHECKSUMS[key]} were others" if key in CHECKSUMS else
-                f"{key} was {then.get(key)}, now {self.options[key]}" for key in differing))
+                f"{key} was {then.get(key)}, now {self.options[key]}" for key in found))
 
     def refuse_another_schedule(self, path, progress):
         """Raise CheckpointError unless the learning rate of this run was that of every update made so far."""
