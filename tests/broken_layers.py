@@ -520,7 +520,7 @@ class Backwards(NextPixel):
         return dy[:, :, ::-1] if need_dx else None
 
 
-# -- models with a wrong loss ------------------------------------------------------------------------------------------
+# -- models with a wrong loss or wrong costs ---------------------------------------------------------------------------
 
 
 class TwiceTooSteep(PixelCNN):
@@ -548,3 +548,36 @@ class GradientOfSome(PixelCNN):
 class OldSignature(PixelCNN):
     def loss(self, outputs, x):
         return super().loss(outputs, x)
+
+
+class CostsTheMean(PixelCNN):
+    def costs(self, x, condition=None):
+        return super().costs(x, condition) / x[0].size
+
+
+class CostsOfTheBatch(PixelCNN):
+    def costs(self, x, condition=None):
+        return super().costs(x, condition).mean() * xp.ones(len(x))
+
+
+class OneCost(PixelCNN):
+    def costs(self, x, condition=None):
+        return super().costs(x, condition).sum()
+
+
+class CostsWithoutImages(PixelCNN):
+    def costs(self):
+        return xp.zeros(2)
+
+
+class CostsOfNaN(PixelCNN):
+    def costs(self, x, condition=None):
+        return super().costs(x, condition) * xp.nan
+
+
+class WithPenalty(PixelCNN):
+    """The loss has a part that costs leave out, and penalty() doesn't tell of it."""
+
+    def loss(self, outputs, x, weight=1.0):
+        loss, doutputs = super().loss(outputs, x, weight)
+        return loss + 0.1 * weight, doutputs

@@ -7,15 +7,15 @@ import threading
 import numpy as np
 import pytest
 from broken_layers import (
-    Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, CopiesParams, Float64,
-    Float64InBackward, Float64InInference, ForgetsBias, GradientOfSome, Hides, HidesInClass, HidesInDict,
-    HidesInNestedList, HidesInObject, IgnoresNeedDx, KeepsInInference, KeepsOldRows, KeepsRowsOfSameSize,
-    KeepsTheFirstMemory, LeavesCache, LeavesTooEarly, MasksWeights, MixesImages, MovesState, NextPixel, NoGradient,
-    NoInit, NoNeedDx, NoStep, OldSignature, OneGradientOfTwo, OtherForward, OtherShape, Rolls, SendsBack,
-    SharesChild, SharesGrads, SharesSums, StandsTwice, StepOfOneImage, SumsInInference, TanhInList,
-    TanhLeavesCache, TupleOfOne, TwiceTooSteep, WAYS, WithoutGradient, WithoutWeight, WritesDy,
-    WritesDyWithoutDx, WritesX, WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace,
-    WrongShape, WrongShapeOfDx, WrongStep)
+    Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, CopiesParams, CostsOfNaN,
+    CostsOfTheBatch, CostsTheMean, CostsWithoutImages, Float64, Float64InBackward, Float64InInference, ForgetsBias,
+    GradientOfSome, Hides, HidesInClass, HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx,
+    KeepsInInference, KeepsOldRows, KeepsRowsOfSameSize, KeepsTheFirstMemory, LeavesCache, LeavesTooEarly,
+    MasksWeights, MixesImages, MovesState, NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OldSignature, OneCost,
+    OneGradientOfTwo, OtherForward, OtherShape, Rolls, SendsBack, SharesChild, SharesGrads, SharesSums, StandsTwice,
+    StepOfOneImage, SumsInInference, TanhInList, TanhLeavesCache, TupleOfOne, TwiceTooSteep, WAYS, WithPenalty,
+    WithoutGradient, WithoutWeight, WritesDy, WritesDyWithoutDx, WritesX, WritesXInBackward, WritesXInInference,
+    WritesXInStep, WrongDx, WrongInOnePlace, WrongShape, WrongShapeOfDx, WrongStep)
 from right_layers import (
     Above, LeakyReLU, MeanOfImage, Network, Pair, Scale, SumOfTwo, Tanh, Unchanged, Widen, WithConstants,
     WithLaterList, WithTuple, masked)
@@ -377,8 +377,13 @@ def test_a_models_options_may_be_handed_on_by_name_but_not_by_place():
     (TwiceTooSteep, "doutputs is the gradient of the loss: at outputs.* finite differences give"),
     (WithoutGradient, r"doutputs is the gradient of the loss: outputs have shapes .*, doutputs \[\]"),
     (GradientOfSome, r"doutputs is the gradient of the loss: outputs have shapes .* doutputs \[\(1, 4, 5, 1, 3\)\]"),
-    (WithoutWeight, "loss takes a weight: with weight=0.5"), (OldSignature, "loss runs: TypeError.*weight")])
-def test_a_models_loss_is_checked_too(kind, message):
+    (WithoutWeight, "loss takes a weight: with weight=0.5"), (OldSignature, "loss runs: TypeError.*weight"),
+    (CostsTheMean, r"costs add up to the loss: they are \S+ a sub-pixel, loss less penalty\(\) is"),
+    (CostsOfTheBatch, r"costs add up to the loss: image 0 costs \S+, and \S+ alone"),
+    (OneCost, r"costs add up to the loss: costs have shape \(\), expected \(2,\)"),
+    (CostsOfNaN, "costs add up to the loss: image 0 costs nan"), (CostsWithoutImages, "costs runs: TypeError"),
+    (WithPenalty, "costs add up to the loss: they are")])
+def test_a_models_loss_and_costs_are_checked_too(kind, message):
     images = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 1))
     with pytest.raises(ContractError, match=f"{kind.__name__} breaks the rule that {message}"):
         check_layer(kind(3, channels=4, blocks=0, first_kernel=3), images)

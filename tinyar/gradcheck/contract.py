@@ -16,7 +16,7 @@ from tinyar.gradcheck.loss import check_loss
 from tinyar.gradcheck.replicas import check_replica
 from tinyar.gradcheck.tree import check_tree
 from tinyar.gradcheck.twice import by_how_much, check_untouched, close, gradients_of
-from tinyar.layers.dropout import Dropout
+from tinyar.layers.dropout import drops
 from tinyar.models.autoregressive import AutoregressiveModel
 
 
@@ -107,8 +107,7 @@ def check_call_and_inputs(call, seed):
     check_unmoved(layer, "inference keeps nothing", "layer(x)", sums_of(layer), sums)
     y = call.forward()
     check_untouched(layer, "forward", "x", call.inputs, before)
-    drops = any(isinstance(part, Dropout) and part.rate for _, part in layer.layers())
-    for one, other in zip(inference, () if drops else parts_of(y)):
+    for one, other in zip(inference, () if drops(layer) else parts_of(y)):
         if one.shape != other.shape or not close(one, other):
             raise broken(layer, "layer(x) and forward(x) are one formula", f"they differ {by_how_much(one, other)}",
                          "Let forward call the same code, and keep what backward needs beside it")

@@ -37,6 +37,7 @@ HINTS = {
     "forward": "Write forward(self, x): the formula, and self.cache = what backward reads",
     "backward": "Write backward(self, dy, need_dx=True): begin with self.take_cache(), add into self.grads, return dx",
     "loss": "Write loss(self, outputs, x, weight=1.0): (a mean, its gradient by outputs), both times weight",
+    "costs": "Write costs(self, x, condition=None): what each image costs, summed over its sub-pixels, (batch,)",
     "start": "Write start(self, batch, height, width) if the layer remembers anything, and call super().start there",
     "step": "Write step(self, x, at): the output (batch, channels) at the pixel at = (row, col)",
     "see": "Write see(self, x, at): remember the input at a pixel, compute nothing",

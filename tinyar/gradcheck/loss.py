@@ -1,4 +1,6 @@
-"""Is what a model's loss returns the gradient of that loss by the outputs, and does it scale with the weight?"""
+"""Is what a model's loss returns the gradient of that loss by the outputs, does it scale with the weight, and do the
+costs of the images add up to it?
+"""
 
 import numpy as np
 
@@ -6,9 +8,11 @@ from tinyar.backend import to_device, to_host
 from tinyar.gradcheck.differences import parts_of
 from tinyar.gradcheck.errors import broken, running
 from tinyar.gradcheck.twice import close
+from tinyar.layers.dropout import drops
 from tinyar.model import Model
 
 ENTRIES, STEP = 6, 1e-6
+ADDS_UP = "costs add up to the loss"
 
 
 def check_loss(call, x):
@@ -31,6 +35,8 @@ def check_loss(call, x):
     for array, slopes in zip(parts_of(outputs), parts_of(doutputs)):
         if array.ndim:
             check_slopes(model, x, outputs, array, to_host(slopes))
+    if type(model).costs is not Model.costs:  # without costs it can be trained, not evaluated
+        check_costs(call, x)
 
 
 def check_slopes(model, x, outputs, array, slopes):
@@ -46,3 +52,23 @@ def check_slopes(model, x, outputs, array, slopes):
         if not abs(expected - got) < 1e-5 * max(abs(got), 1e-3):
             raise broken(model, "doutputs is the gradient of the loss", f"at outputs{list(index)} finite differences "
                          f"give {expected:.6g}, loss {got:.6g}", "Differentiate the mean that loss returns")
+
+
+def check_costs(call, x):
+    """An image costs the same alone; the mean over all sub-pixels is the loss, less the penalty that they leave out."""
+    model = call.layer
+    with running(model, "costs"):
+        costs = to_host(model.costs(x, *call.condition))
+        alone = to_host(model.costs(x[:1], *[condition[:1] for condition in call.condition]))
+    if costs.shape != (len(x),):
+        raise broken(model, ADDS_UP, f"costs have shape {costs.shape}, expected {(len(x),)}",
+                     "Sum over all axes but the first")
+    if not close(costs[:1], alone):
+        raise broken(model, ADDS_UP, f"image 0 costs {costs[0]:.6g}, and {alone[0]:.6g} alone",
+                     "Sum over an image's sub-pixels; don't divide by the batch")
+    model.zero_grads()
+    loss = float(model.loss(call.forward(), x)[0]) - float(model.penalty())
+    mean = costs.sum() / x.size
+    if not drops(model) and not close(np.array(mean), np.array(loss)):  # forward drops features, costs don't
+        raise broken(model, ADDS_UP, f"they are {mean:.6g} a sub-pixel, loss less penalty() is {loss:.6g}",
+                     "Sum the same numbers that loss averages")

@@ -91,6 +91,11 @@ class HideImages(Dropout):
         return x * self.cache
 
 
+def drops(network):
+    """Whether its forward, in training, computes something else than inference does."""
+    return any(isinstance(part, Dropout) and part.rate for _, part in network.layers())
+
+
 def mixed(z):
     """The integer mixer, of an array of uint32; a new array."""
     z = z ^ (z >> 16)
