@@ -189,8 +189,9 @@ def test_a_wrong_option_is_refused_once(tmp_path):
 @pytest.mark.parametrize("variable", ["PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK"])
 def test_a_launcher_without_mpi4py_is_refused(variable, tmp_path):
     (tmp_path / "mpi4py.py").write_text("raise ImportError('not here')")
+    path = os.pathsep.join(filter(None, [str(tmp_path), str(TESTS.parent), os.environ.get("PYTHONPATH")]))
     ended = subprocess.run([sys.executable, "-c", "import tinyar"], text=True, capture_output=True,
-                           env={**os.environ, variable: "0", "PYTHONPATH": f"{tmp_path}{os.pathsep}{TESTS.parent}"})
+                           env={**os.environ, variable: "0", "PYTHONPATH": path})
     assert ended.returncode and "BackendError: a launcher of MPI has started this process, but mpi4py can't be " \
                                 'imported (' in ended.stderr and 'pip install -e ".[mpi]"' in ended.stderr
 
