@@ -365,6 +365,18 @@ class KeepsTheFirstMemory(Above):
         self.started_once = True
 
 
+class WrongRow(Scale):
+    def step_row(self, x, row):
+        return (1 + row) * self(x)
+
+
+class ForgetsX(Above):
+    """Its step leaves it to see to remember x."""
+
+    def step(self, x, at):
+        return self.rows[:, 1 - at[0] % 2, at[1]].copy()
+
+
 class Blind(Above):
     """Only steps write its memory."""
 

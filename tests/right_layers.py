@@ -70,6 +70,61 @@ class Around(Layer):
         return self.child().backward(dy, need_dx)
 
 
+class TwoWays(Layer):
+    """y = first(x) + second(x), of layers that stay at their pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Scale(), Scale()
+
+    def __call__(self, x):
+        return self.first(x) + self.second(x)
+
+    def forward(self, x):
+        return self.first.forward(x) + self.second.forward(x)
+
+    def backward(self, dy, need_dx=True):
+        dfirst, dsecond = self.first.backward(dy, need_dx), self.second.backward(dy, need_dx)
+        return dfirst + dsecond if need_dx else None
+
+    def step(self, x, at):
+        return self.first.step(x, at) + self.second.step(x, at)
+
+    def see(self, x, at):
+        self.first.see(x, at)
+        self.second.see(x, at)
+
+
+class OwnChain(Chain):
+    """A Chain by another name."""
+
+
+class ByPlace(Layer):
+    """y = x + p, with a parameter for every place: made for images of 4 x 5."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_param("p", np.linspace(-1, 1, 60).reshape(4, 5, 3))
+
+    def __call__(self, x):
+        return x + self.params["p"]
+
+    def forward(self, x):
+        self.cache = ()
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        self.take_cache()
+        self.grads["p"] += dy.sum(axis=0)
+        return dy if need_dx else None
+
+    def step(self, x, at):
+        return x + self.params["p"][at]
+
+    def see(self, x, at):
+        """Nothing to remember."""
+
+
 class Tanh(Pointwise):
     def __call__(self, x):
         return xp.tanh(x)

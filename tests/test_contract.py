@@ -9,16 +9,16 @@ import pytest
 from broken_layers import (
     Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, CopiesParams, CostsOfNaN,
     CostsOfTheBatch, CostsTheMean, CostsWithoutImages, Float64, Float64InBackward, Float64InInference, ForgetsBias,
-    GradientOfSome, Hides, HidesInClass, HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx,
+    ForgetsX, GradientOfSome, Hides, HidesInClass, HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx,
     KeepsInInference, KeepsOldRows, KeepsRowsOfSameSize, KeepsTheFirstMemory, LeavesCache, LeavesTooEarly,
     MasksWeights, MixesImages, MovesState, NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OldSignature, OneCost,
     OneGradientOfTwo, OtherForward, OtherShape, Rolls, SendsBack, SharesChild, SharesGrads, SharesSums, StandsTwice,
     StepOfOneImage, SumsInInference, TanhInList, TanhLeavesCache, TupleOfOne, TwiceTooSteep, WAYS, WithPenalty,
     WithoutGradient, WithoutWeight, WritesDy, WritesDyWithoutDx, WritesX, WritesXInBackward, WritesXInInference,
-    WritesXInStep, WrongDx, WrongInOnePlace, WrongShape, WrongShapeOfDx, WrongStep)
+    WritesXInStep, WrongDx, WrongInOnePlace, WrongRow, WrongShape, WrongShapeOfDx, WrongStep)
 from right_layers import (
-    Above, LeakyReLU, MeanOfImage, Network, Pair, Scale, SumOfTwo, Tanh, Unchanged, Widen, WithConstants,
-    WithLaterList, WithTuple, masked)
+    Above, ByPlace, LeakyReLU, MeanOfImage, Network, OwnChain, Pair, Scale, SumOfTwo, Tanh, TwoWays, Unchanged,
+    Widen, WithConstants, WithLaterList, WithTuple, masked)
 
 from tinyar import gradcheck, layers
 from tinyar.backend import on_gpu, to_host, xp
@@ -128,7 +128,7 @@ def layer_name(value):
 
 @pytest.mark.parametrize("layer, x", [
     (Scale(), IMAGES), (Above(), IMAGES), (Tanh(), IMAGES), (LeakyReLU(), IMAGES),
-    (Network(lambda: [masked(1, 3, "A")]), LEVELS),
+    (Network(lambda: [masked(1, 3, "A")]), LEVELS), (TwoWays(), IMAGES), (ByPlace(), IMAGES),
     (Network(lambda: [masked(3, 6, "A", 3), masked(6, 9, "B", 3)], 3), COLORS),
     (WithConstants(), IMAGES), (WithTuple(), IMAGES), (WithLaterList(), IMAGES), (MeanOfImage(), IMAGES),
     (Unchanged(), IMAGES), (Chain(Scale(), Unchanged(), Scale()), IMAGES), (Pair(), (IMAGES, IMAGES[::-1])),
@@ -183,6 +183,8 @@ STEPS = "a step computes what forward computes"
     (Network(lambda: [masked(3, 6, "B", 3), masked(6, 9, "B", 3)], 3), COLORS,
      "a colour depends on earlier colours of its pixel alone"),
     # drawing
+    (WrongRow(), IMAGES, "a step of a row computes what forward computes: at row 1 they differ"),
+    (ForgetsX(), IMAGES, rf"{STEPS}: at pixel \(1, 0\) of 4 x 5 they differ .* write x into the memory"),
     (WrongStep(), IMAGES, rf"{STEPS}: at pixel \(0, 0\) of 4 x 5 they differ by \d"),
     (StepOfOneImage(), IMAGES, rf"{STEPS}: at pixel \(0, 0\) .*shape.* \(1, 3\).* \(2, 3\)"),
     (Network(lambda: [masked(1, 3, "A"), WrongStep()]), LEVELS, STEPS),
@@ -293,7 +295,9 @@ def test_a_gradient_of_zero_is_right():
 
 @pytest.mark.parametrize("first", [
     lambda: Residual(Linear(3, 3)), lambda: Chain(Chain(ReLU())), lambda: Sum(Linear(3, 3), ReLU()),
-    lambda: Conditional(0, 3)], ids=["Residual", "Chain", "Sum", "Conditional"])
+    lambda: Conditional(0, 3), TwoWays, lambda: OwnChain(Linear(3, 3)),
+    lambda: layers.GatedResNet(lambda inputs, outputs: Linear(inputs, outputs), 3)],
+    ids=["Residual", "Chain", "Sum", "Conditional", "TwoWays", "OwnChain", "GatedResNet"])
 def test_what_stays_at_its_pixel_hands_it_on_in_drawing(first):
     check_layer(Chain(first(), MaskedConv2d(3, 4, 3, "A")), IMAGES, causal=True)
 
@@ -366,11 +370,11 @@ class HandsOptionsOn(PixelCNN):
 def test_a_models_options_may_be_handed_on_by_name_but_not_by_place():
     assert HandsOptionsOn(5, channels=4, blocks=0).config == {"reach": 5, "channels": 4, "blocks": 0}
 
-    class ByPlace(PixelCNN):
+    class WithoutNames(PixelCNN):
         def __init__(self, *options):
             super().__init__(*options)
-    with pytest.raises(TypeError, match=r"ByPlace.__init__: options need names"):
-        ByPlace(2)
+    with pytest.raises(TypeError, match=r"WithoutNames.__init__: options need names"):
+        WithoutNames(2)
 
 
 @pytest.mark.parametrize("kind, message", [

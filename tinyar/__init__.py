@@ -15,6 +15,8 @@ Words, each with one meaning throughout:
     forward, step the same formula on whole images, or at one pixel
     figure        a mean loss in the unit in which it is reported
     thread, rank  who shares a batch: a thread of one process; a process, on this machine or another
+    micro-batch   a few images of a batch, which a thread computes at once
+    replica       a thread's twin of a model: the same parameters, gradients of its own
     dx            d before the name of a variable: d loss / d of it, in its shape; a gradient has no other name
     nats          -ln p; bits/dim are nats per sub-pixel / ln 2
 """

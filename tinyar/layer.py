@@ -24,12 +24,13 @@ raster order, and, where the layer is made so, on x at the pixel itself. They ha
     y = layer.step(x, at)               the output at the pixel at = (row, col); x (batch, channels) is the input there
     layer.see(x, at)                    the input at this pixel is known to be x; there is no output
 
-Steps go through the raster, row by row, left to right. A step may be repeated at a pixel with another x; the last x
-counts. So memory is made in start (with super().start for the children) and written by position: nothing is appended,
-rolled or popped. To draw a pixel the sampler steps, draws a level, and calls `see` with it. Only layers that read the
-image, and the keys and values of attention, are told. Later layers need no `see`: their input at a pixel depends on
-earlier pixels and on earlier colours of this pixel, and the last step had those. A stream that looks right in its own
-row (the vertical one of Gated PixelCNN) is drawn row by row instead:
+Steps go through the raster, row by row, left to right. In each a layer with a memory writes x into it. A step
+may be repeated at a pixel with another x, and the last one counts. So memory is made in start (with super().start
+for the children) and written by position: nothing is appended, rolled or popped. To draw a pixel the sampler steps,
+draws a level, and calls `see` with it. That reaches the layers that read the image, and the keys and values of
+attention. Later layers need no `see`: their x at a pixel depends on earlier pixels and on earlier colours of this one,
+and the last step had those. A stream that looks right in its own row (the vertical one of Gated PixelCNN) is drawn row
+by row instead:
 
     layer.see_row(x, row)               the inputs of a whole row are known to be x (batch, width, channels)
     y = layer.output_row(row)           the outputs of a row, from the rows seen
@@ -65,7 +66,7 @@ class Layer:
         self.cast_to = xp.dtype(xp.float32)
 
     def __setattr__(self, name, value):
-        """Set an attribute. Raises TypeError for layers in a place where the walk over the tree would miss them."""
+        """Set an attribute. Raises TypeError for layers in a dict, set or nested list, which the tree would miss."""
         if isinstance(value, (dict, set, list, tuple)):
             nested = value if isinstance(value, (list, tuple)) else (value,)
             if any(holds_layers(item) for item in nested if not isinstance(item, Layer)):
@@ -147,7 +148,7 @@ class Layer:
         return next((param.dtype for _, param, _ in self.parameters()), self.cast_to)
 
     def count_parameters(self):
-        """How many numbers training can move."""
+        """How many numbers the optimizer moves. (States, such as a codebook of running means, don't count.)"""
         return sum(param.size for _, param, _ in self.parameters())
 
     def zero_grads(self):

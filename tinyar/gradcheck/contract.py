@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyar.backend import to_host, xp
 from tinyar.gradcheck.differences import TOLERANCE, Call, check, parts_of, random_like, shake
-from tinyar.gradcheck.drawing import check_drawing, draws, first_step
+from tinyar.gradcheck.drawing import check_drawing, check_rows, draws, first_step
 from tinyar.gradcheck.errors import ContractError, broken
 from tinyar.gradcheck.loss import check_loss
 from tinyar.gradcheck.replicas import check_replica
@@ -53,6 +53,8 @@ def check_layer(layer, x, *, condition=None, causal=None, own_pixel=None, tolera
     if causal or (causal is None and (isinstance(twin, AutoregressiveModel) or draws(call))):
         check_drawing(call, own_pixel)
         check_step_type(layer, x, condition)
+    if causal is not False:
+        check_rows(call)
     return comparisons
 
 

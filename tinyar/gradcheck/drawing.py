@@ -8,16 +8,19 @@ from tinyar.gradcheck.errors import ContractError, broken, running
 from tinyar.layer import Layer
 from tinyar.models.autoregressive import AutoregressiveModel
 
-STEP, REPEAT, START, SEE, WRITE = (
-    ("a step computes what forward computes", "step must be the formula of layer(x) at one pixel, start must forget "
-     "everything, and memory must have the layer's own number type: dtype=self.dtype"),
+STEP, REPEAT, START, SEE, WRITE, ROW = (
+    ("a step computes what forward computes", "step must be the formula of layer(x) at one pixel, and write x into the "
+     "memory for later pixels; start must forget everything, and memory must have the layer's own number type: "
+     "dtype=self.dtype"),
     ("a step may be repeated at a pixel, and the last x counts", "Write memory by position, as in "
      "self.memory[:, row, col] = x; append, roll or pop nothing"),
     ("start forgets everything", "In a second drawing something was left over from the first: make the memory anew in "
      "start"),
     ("see makes a pixel known", "Earlier pixels were seen after a step with another x: let see write x into the memory "
-     "that later steps read"),
-    ("nobody writes into x", "It belongs to the caller: make a new array instead of +=, *= or out="))
+     "that later steps read. (A layer that remembers nothing is a Pointwise, which Chain.see passes through)"),
+    ("nobody writes into x", "It belongs to the caller: make a new array instead of +=, *= or out="),
+    ("a step of a row computes what forward computes", "step_row must be the formula of layer(x) for a whole row, from "
+     "this row and the rows before it"))
 
 
 WHICH = "Of a model, check its layers one by one to find which it is"
@@ -59,8 +62,30 @@ def check_drawing(call, own_pixel=None):
     check_steps(call, max(1, height - 1), width, ["right", "see"], START)
     check_steps(call, height, max(1, width - 1), ["right", "see"], START, images=1)
     check_steps(call, height, width, ["wrong", "right", "see"], REPEAT)
+    if not isinstance(call.layer, AutoregressiveModel):  # a layer may also stand where nobody calls see
+        check_steps(call, height, width, ["right"], STEP)
     if not own_pixel or not reads_own_pixel:  # it may be the first layer, which is told pixels by see
         check_steps(call, height, width, ["right", "unknown", "see"], SEE)
+
+
+def check_rows(call):
+    """Of a layer that has step_row: the raster row by row equals the whole."""
+    layer, x = call.layer, call.inputs[0]
+    whole = call() if len(call.inputs) == 1 and x.ndim == 4 and hasattr(layer, "step_row") else None
+    if getattr(whole, "shape", (None,))[:3] != x.shape[:3]:  # two streams, other grids: these have steps of their own
+        return
+    whole, layer = to_host(whole).copy(), layer.replica()
+    scale = max(float(np.abs(whole).max()), 1e-12)
+    start(Call(layer, *map(to_host, call.inputs), *map(to_host, call.condition)), x.shape)
+    for row in range(x.shape[1]):
+        try:
+            with running(layer, "step_row"):
+                y = to_host(layer.step_row(x[:, row].copy(), row))
+        except ContractError as error:
+            if getattr(error.__cause__, "name", None) == "step_row":  # an AttributeError: a link that has none
+                return
+            raise
+        compare(layer, y, whole[:, row], scale, f"at row {row}", ROW)
 
 
 def check_causality(call, own_pixel):
@@ -116,7 +141,12 @@ def check_steps(call, height, width, visits, rule, images=None):
     layer, x = call.layer, call.inputs[0][:images, :height, :width].copy()
     cut = Call(layer, to_host(x))
     cut.condition = [part[:images, :height, :width] for part in call.condition]
-    whole = to_host(cut())
+    try:
+        whole = to_host(cut())
+    except ContractError:
+        if x.shape[1:] == call.inputs[0].shape[1:]:
+            raise
+        return  # a layer may be made for images of one size
     scale = max(float(np.abs(whole).max()), 1e-12)
     start(cut, x.shape)
     for at in np.ndindex(height, width):

@@ -40,5 +40,6 @@ HINTS = {
     "costs": "Write costs(self, x, condition=None): what each image costs, summed over its sub-pixels, (batch,)",
     "start": "Write start(self, batch, height, width) if the layer remembers anything, and call super().start there",
     "step": "Write step(self, x, at): the output (batch, channels) at the pixel at = (row, col)",
+    "step_row": "Write step_row(self, x, row): the outputs (batch, width, channels) of one row",
     "see": "Write see(self, x, at): remember the input at a pixel, compute nothing",
 }

@@ -209,7 +209,7 @@ class CausalConv2d(Weighted):
 
     def output_row(self, row):
         """The outputs (batch, width, out) of a whole row, from the rows seen."""
-        y = 0
+        y = xp.zeros((len(self.ring), self.width, self.out_channels), dtype=self.dtype)
         for offset, w in self.kernel_rows(self.drawing_kernel):
             seen = windows(self.ring[:, None, :, (row + offset) % self.slots], self.columns, self.width)[:, 0]
             y = y + xp.matmul(seen[..., :len(w) * self.in_channels], w.reshape(-1, self.out_channels))

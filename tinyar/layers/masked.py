@@ -96,3 +96,8 @@ class MaskedConv2d(CausalConv2d):
     def step(self, x, at):
         y = super().step(x, at)
         return y + self.centre(x) if self.centre else y
+
+    def output_row(self, row):
+        y = super().output_row(row)
+        x = self.ring[:, self.left:self.left + self.width, row % self.slots]  # the row itself, (batch, width, in)
+        return y + self.centre(x) if self.centre else y
