@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from right_layers import Above, Around, Scale, Tanh
+from right_layers import Above, Around, CountsLevels, Scale, Tanh
 
 from tinyar.backend import to_device, xp
 from tinyar.layer import Layer, Pointwise
@@ -532,6 +532,41 @@ class Backwards(NextPixel):
         return dy[:, :, ::-1] if need_dx else None
 
 
+class OtherNames(Scale):
+    """An array of the layer under a second name."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.dw = self.params["w"], self.grads["w"]
+
+    def backward(self, dy, need_dx=True):
+        x = self.take_cache()
+        self.dw -= 7 * (x * dy).reshape(-1, 3).sum(axis=0)
+        return dy * self.w if need_dx else None
+
+
+class StateOfIntegers(Scale):
+    def __init__(self):
+        super().__init__()
+        self.state["seen"] = xp.zeros(1, dtype=xp.int64)
+
+
+class StateNamedLikeAParam(Scale):
+    def __init__(self):
+        super().__init__()
+        self.state["w"] = xp.ones(3, dtype=xp.float32)
+
+
+class KeepsUpdateToItself(Chain):
+    def update(self):
+        """The links aren't updated."""
+
+
+class UpdateFails(Scale):
+    def update(self):
+        self.state["n"][...] = 1
+
+
 # -- models with a wrong loss or wrong costs ---------------------------------------------------------------------------
 
 
@@ -593,3 +628,26 @@ class WithPenalty(PixelCNN):
     def loss(self, outputs, x, weight=1.0):
         loss, doutputs = super().loss(outputs, x, weight)
         return loss + 0.1 * weight, doutputs
+
+
+class WrapsAround(PixelCNN):
+    """Levels are small integers here: 2 * 0 - 2 is 254."""
+
+    def scale(self, x):
+        return (2 * x - (self.levels - 1)).astype(self.dtype) / (self.levels - 1)
+
+
+class ComputesInFloat64(PixelCNN):
+    def scale(self, x):
+        return x / (self.levels - 1) * 2 - 1
+
+
+class WithoutLevels(CountsLevels):
+    def __init__(self):
+        super().__init__()
+        del self.levels
+
+
+class PenaltyFails(PixelCNN):
+    def penalty(self):
+        return self.sums["none"]

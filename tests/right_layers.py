@@ -5,6 +5,9 @@ import numpy as np
 from tinyar.backend import to_device, xp
 from tinyar.layer import Layer, Pointwise
 from tinyar.layers import Chain, MaskedConv2d, ReLU
+from tinyar.losses import softmax_cross_entropy
+from tinyar.model import Model
+from tinyar.models import PixelCNN
 from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
 
 
@@ -136,6 +139,28 @@ class Tanh(Pointwise):
     def backward(self, dy, need_dx=True):
         y = self.take_cache()
         return dy * (1 - y * y) if need_dx else None
+
+
+class ShiftedSoftmax(Pointwise):
+    """y = 10,000 softmax(x + b): one b for all channels, which changes nothing, so its gradient is 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_param("b", np.array([0.3]))
+
+    def __call__(self, x):
+        powers = xp.exp(x + self.params["b"])
+        return 1e4 * powers / powers.sum(axis=-1, keepdims=True)
+
+    def forward(self, x):
+        self.cache = self(x)
+        return self.cache
+
+    def backward(self, dy, need_dx=True):
+        y = self.take_cache()
+        dx = y * (dy - (y * dy).sum(axis=-1, keepdims=True) / 1e4)
+        self.grads["b"] += dx.sum()
+        return dx if need_dx else None
 
 
 class LeakyReLU(Pointwise):
@@ -275,3 +300,39 @@ class SumOfTwo(Layer):
 
     def backward(self, dy, need_dx=True):
         return self.first.backward(dy, need_dx), self.second.backward(dy, need_dx)
+
+
+class CountsLevels(Model):
+    """How often each level stands at each place: logits that look at no image, an array that can't be written into."""
+
+    def __init__(self):
+        super().__init__()
+        self.levels, self.image_channels = 3, 1
+        self.add_param("z", np.linspace(-1, 1, 60).reshape(4, 5, 1, 3))
+
+    def __call__(self, x):
+        return xp.broadcast_to(self.params["z"], (len(x), 4, 5, 1, 3))
+
+    def forward(self, x):
+        self.cache = x.shape
+        return self(x)
+
+    def backward(self, dy, need_dx=True):
+        shape = self.take_cache()
+        self.grads["z"] += dy.sum(axis=0)
+        return xp.zeros(shape, dtype=self.dtype) if need_dx else None
+
+    def loss(self, outputs, x, weight=1.0):
+        loss, doutputs = softmax_cross_entropy(outputs, x)
+        return loss * weight, doutputs * weight
+
+
+class LargeLoss(PixelCNN):
+    """Beside the constant in its loss the differences that prove its gradient are small."""
+
+    def loss(self, outputs, x, weight=1.0):
+        loss, doutputs = super().loss(outputs, x, weight)
+        return loss + 1e5 * weight, doutputs
+
+    def costs(self, x, condition=None):
+        return super().costs(x, condition) + 1e5 * x[0].size

@@ -7,18 +7,20 @@ import threading
 import numpy as np
 import pytest
 from broken_layers import (
-    Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, CopiesParams, CostsOfNaN,
-    CostsOfTheBatch, CostsTheMean, CostsWithoutImages, Float64, Float64InBackward, Float64InInference, ForgetsBias,
-    ForgetsX, GradientOfSome, Hides, HidesInClass, HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx,
-    KeepsInInference, KeepsOldRows, KeepsRowsOfSameSize, KeepsTheFirstMemory, LeavesCache, LeavesTooEarly,
-    MasksWeights, MixesImages, MovesState, NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OldSignature, OneCost,
-    OneGradientOfTwo, OtherForward, OtherShape, Rolls, SendsBack, SharesChild, SharesGrads, SharesSums, StandsTwice,
-    StepOfOneImage, SumsInInference, TanhInList, TanhLeavesCache, TupleOfOne, TwiceTooSteep, WAYS, WithPenalty,
-    WithoutGradient, WithoutWeight, WritesDy, WritesDyWithoutDx, WritesX, WritesXInBackward, WritesXInInference,
-    WritesXInStep, WrongDx, WrongInOnePlace, WrongRow, WrongShape, WrongShapeOfDx, WrongStep)
+    Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, ComputesInFloat64,
+    CopiesParams, CostsOfNaN, CostsOfTheBatch, CostsTheMean, CostsWithoutImages, Float64, Float64InBackward,
+    Float64InInference, ForgetsBias, ForgetsX, GradientOfSome, Hides, HidesInClass, HidesInDict, HidesInNestedList,
+    HidesInObject, IgnoresNeedDx, KeepsInInference, KeepsOldRows, KeepsRowsOfSameSize, KeepsTheFirstMemory,
+    KeepsUpdateToItself, LeavesCache, LeavesTooEarly, MasksWeights, MixesImages, MovesState, NextPixel, NoGradient,
+    NoInit, NoNeedDx, NoStep, OldSignature, OneCost, OneGradientOfTwo, OtherForward, OtherNames, OtherShape,
+    PenaltyFails, Rolls, SendsBack, SharesChild, SharesGrads, SharesSums, StandsTwice, StateNamedLikeAParam,
+    StateOfIntegers, StepOfOneImage, SumsInInference, TanhInList, TanhLeavesCache, TupleOfOne, TwiceTooSteep,
+    UpdateFails, WAYS, WithPenalty, WithoutGradient, WithoutLevels, WithoutWeight, WrapsAround, WritesDy,
+    WritesDyWithoutDx, WritesX, WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace,
+    WrongRow, WrongShape, WrongShapeOfDx, WrongStep)
 from right_layers import (
-    Above, ByPlace, LeakyReLU, MeanOfImage, Network, OwnChain, Pair, Scale, SumOfTwo, Tanh, TwoWays, Unchanged,
-    Widen, WithConstants, WithLaterList, WithTuple, masked)
+    Above, ByPlace, CountsLevels, LargeLoss, LeakyReLU, MeanOfImage, Network, OwnChain, Pair, Scale, ShiftedSoftmax,
+    SumOfTwo, Tanh, TwoWays, Unchanged, Widen, WithConstants, WithLaterList, WithTuple, masked)
 
 from tinyar import gradcheck, layers
 from tinyar.backend import on_gpu, to_host, xp
@@ -129,6 +131,7 @@ def layer_name(value):
 @pytest.mark.parametrize("layer, x", [
     (Scale(), IMAGES), (Above(), IMAGES), (Tanh(), IMAGES), (LeakyReLU(), IMAGES),
     (Network(lambda: [masked(1, 3, "A")]), LEVELS), (TwoWays(), IMAGES), (ByPlace(), IMAGES),
+    (CountsLevels(), LEVELS), (LargeLoss(3, channels=4, blocks=0, first_kernel=3), LEVELS),
     (Network(lambda: [masked(3, 6, "A", 3), masked(6, 9, "B", 3)], 3), COLORS),
     (WithConstants(), IMAGES), (WithTuple(), IMAGES), (WithLaterList(), IMAGES), (MeanOfImage(), IMAGES),
     (Unchanged(), IMAGES), (Chain(Scale(), Unchanged(), Scale()), IMAGES), (Pair(), (IMAGES, IMAGES[::-1])),
@@ -226,7 +229,12 @@ STEPS = "a step computes what forward computes"
     (NoInit(), IMAGES, r"the tree is complete: NoInit.__init__ has made no params. Begin it with super\(\)._"),
     (NoGradient(), IMAGES, "every parameter has a gradient of its shape: parameter v of NoGradient.*has none. "
                            "Register it with add_param"),
+    (OtherNames(), IMAGES, r"a layer's arrays have one place: attribute w of OtherNames is self.params"),
+    (StateOfIntegers(), IMAGES, "states are floats: state seen of StateOfIntegers is int64. astype casts them"),
+    (Chain(StateNamedLikeAParam()), IMAGES, "parameters and states have names of their own: w of links.0 is both"),
     # caches and replicas
+    (KeepsUpdateToItself(Scale()), IMAGES, r"update reaches every layer: that of links.0 isn't called. Call"),
+    (UpdateFails(), IMAGES, "update runs: KeyError: 'n' .*Write update"),
     (CacheOfTheClass(), IMAGES, "threads don't share caches: .* gradient of w. Keep what backward needs in self.cache"),
     (CacheInList(), IMAGES, "threads don't share caches: .* gradient of w. Keep what backward needs in self.cache"),
     (LeavesCache(), IMAGES, r"a backward uses up the cache of one forward: .*Begin backward with self.take_cache\(\)"),
@@ -291,6 +299,8 @@ def test_a_layer_of_two_inputs_has_two_gradients():
 def test_a_gradient_of_zero_is_right():
     check_layer(layers.LayerNorm(1), IMAGES[..., :1])
     check_layer(layers.LayerNorm(3, colors=3), IMAGES)
+    for seed in range(6):  # differences round, and more so where L is large: here x and dy are alike
+        check_layer(ShiftedSoftmax(), np.random.default_rng(seed).standard_normal((2, 8, 8, 3)), seed=seed)
 
 
 @pytest.mark.parametrize("first", [
@@ -386,8 +396,20 @@ def test_a_models_options_may_be_handed_on_by_name_but_not_by_place():
     (CostsOfTheBatch, r"costs add up to the loss: image 0 costs \S+, and \S+ alone"),
     (OneCost, r"costs add up to the loss: costs have shape \(\), expected \(2,\)"),
     (CostsOfNaN, "costs add up to the loss: image 0 costs nan"), (CostsWithoutImages, "costs runs: TypeError"),
-    (WithPenalty, "costs add up to the loss: they are")])
-def test_a_models_loss_and_costs_are_checked_too(kind, message):
+    (WithPenalty, "costs add up to the loss: they are"), (PenaltyFails, "penalty runs: KeyError"),
+    (WrapsAround, "levels become numbers of .*: images of uint8 give other outputs than the same .* of float64"),
+    (ComputesInFloat64, "levels become numbers of .*: a model of float32 gives outputs of float64")])
+def test_what_a_model_does_with_images_is_checked_too(kind, message):
     images = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 1))
     with pytest.raises(ContractError, match=f"{kind.__name__} breaks the rule that {message}"):
         check_layer(kind(3, channels=4, blocks=0, first_kernel=3), images)
+
+
+def test_a_model_without_levels_is_told_what_it_lacks():
+    with pytest.raises(ContractError, match="a model says what its images look like: it has no levels. Set"):
+        check_layer(WithoutLevels(), np.random.default_rng(0).integers(0, 3, (2, 4, 5, 1)))
+
+
+def test_the_name_of_a_method_is_refused_for_children():
+    with pytest.raises(TypeError, match="Layer.layers: every layer has a method of this name; expected another"):
+        Layer().layers = [Scale()]

@@ -182,6 +182,24 @@ def cases():
     assert "and self.cache = what backward reads" in printed and "A linear map" in printed and "1 wrong" in printed
 
 
+def test_whatever_a_layer_raises_the_others_are_checked(tmp_path, capsys, monkeypatch):
+    (tmp_path / "own.py").write_text("""
+from tinyar.layers import Linear, ReLU
+
+
+class Fails(ReLU):
+    def sides(self):
+        return {}["none"]
+
+
+def cases():
+    return [("Mine", Fails(), (2, 3, 4, 5)), ("A linear map", Linear(3, 4), (2, 5, 6, 3))]
+""")
+    assert run_command(monkeypatch, tmp_path / "own.py") == 1
+    printed = capsys.readouterr().out
+    assert "WRONG: KeyError: 'none'" in printed and "A linear map" in printed and "1 wrong" in printed
+
+
 def test_a_case_of_a_wrong_shape_is_named_and_the_others_are_checked(tmp_path, capsys, monkeypatch):
     (tmp_path / "own.py").write_text("""
 from tinyar.layers import Linear

@@ -39,7 +39,8 @@ by row instead:
 States. Some layers learn without a gradient too (a codebook by running means). Their arrays are in layer.state, which
 no optimizer touches. forward adds what it sees to layer.sums, which are set to zero with the gradients. Once a batch,
 after the optimizer, `layer.update()` moves the states by the sums, in place, since replicas share them. So it doesn't
-matter how a batch is cut up over threads (but for codes that a quantizer revives, from what one replica saw).
+matter how a batch is cut up over threads (but for codes that a quantizer revives, from what one replica saw). States
+are floats like parameters, and `update` calls super().update() for the children.
 
 The tree. Children are attributes of a layer: a Layer, or a list or tuple of Layers. Parameters have dotted names, the
 path through the tree. All of this is checked for any layer, your own too, by `tinyar.gradcheck.check_layer`.
@@ -66,7 +67,9 @@ class Layer:
         self.cast_to = xp.dtype(xp.float32)
 
     def __setattr__(self, name, value):
-        """Set an attribute. Raises TypeError for layers in a dict, set or nested list, which the tree would miss."""
+        """Set an attribute; a TypeError for a value in a method's place, and for layers that the tree would miss."""
+        if callable(getattr(Layer, name, None)) and not callable(value):
+            raise TypeError(f"{type(self).__name__}.{name}: every layer has a method of this name; expected another")
         if isinstance(value, (dict, set, list, tuple)):
             nested = value if isinstance(value, (list, tuple)) else (value,)
             if any(holds_layers(item) for item in nested if not isinstance(item, Layer)):
@@ -200,11 +203,8 @@ class Layer:
 
 def holds_layers(value):
     """Whether a value is a layer, or a container with one somewhere in it."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (set, list, tuple)):
-        return isinstance(value, Layer)
-    return any(map(holds_layers, value))
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (set, list, tuple)) else ()
+    return isinstance(value, Layer) or any(map(holds_layers, items))
 
 
 class Pointwise(Layer):

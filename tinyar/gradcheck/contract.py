@@ -12,8 +12,8 @@ from tinyar.backend import to_host, xp
 from tinyar.gradcheck.differences import TOLERANCE, Call, check, parts_of, random_like, shake
 from tinyar.gradcheck.drawing import check_drawing, check_rows, draws, first_step
 from tinyar.gradcheck.errors import ContractError, broken
-from tinyar.gradcheck.loss import check_loss
-from tinyar.gradcheck.replicas import check_replica
+from tinyar.gradcheck.model_rules import check_model
+from tinyar.gradcheck.replicas import check_replica, check_states
 from tinyar.gradcheck.tree import check_tree
 from tinyar.gradcheck.twice import by_how_much, check_untouched, close, gradients_of
 from tinyar.layers.dropout import drops
@@ -48,7 +48,7 @@ def check_layer(layer, x, *, condition=None, causal=None, own_pixel=None, tolera
     check_gradients_add_up(call, seed, need_dx=False)
     check_cache(call, seed)
     check_states(call)
-    check_loss(call, x)
+    check_model(call, x)
     check_replica(call, seed)
     if causal or (causal is None and (isinstance(twin, AutoregressiveModel) or draws(call))):
         check_drawing(call, own_pixel)
@@ -184,19 +184,6 @@ def check_need_dx(call, seed):
         if not close(grad, without[name]):
             raise broken(call.layer, "need_dx=False changes no gradient", f"the gradient of {name} differs",
                          "Add to self.grads before you ask for need_dx")
-
-
-def check_states(call):
-    """update moves states in place, since replicas share the arrays."""
-    before = [dict(part.state) for _, part in call.layer.layers()]
-    call.forward()
-    call.layer.update()
-    for (path, part), state in zip(call.layer.layers(), before):
-        for name, array in state.items():
-            if part.state.get(name) is not array:
-                raise broken(call.layer, "update moves states in place",
-                             f"state {name} of {path or type(part).__name__} is another array after update",
-                             "Write self.state[name][...] = value; replicas share it")
 
 
 def check_cache(call, seed):

@@ -9,9 +9,11 @@ with an error of about 1e-10 in float64; float32 is far too coarse for this. The
 everywhere the sum of a softmax or of a normalised layer is constant, and even a backward that returns 0 would pass.
 
 Two tensors a (backward's) and n (the numbers') agree if |a - n| / (|a| + |n|), in Euclidean norms, is below 1e-6.
-Correct layers reach 1e-9. Where |a| + |n| is below 1e-10, the error of the differences, both count as 0. The formula
-only holds away from kinks: where a number changes sides of one between e - h and e + h (`Layer.sides`), the step is
-shortened. A quantizer's choices are held fast (held.py), and its own loss is part of L.
+Correct layers reach 1e-9. Where |a| + |n| is below the error of the differences, 1e-10 times the size of L (or 1), both
+count as 0: softmax ignores a number that all its inputs share, so the bias of attention's keys has no gradient. The
+size of L is |L|, or the norm of the products that it sums, whichever is larger. The formula only holds away from kinks:
+where a number changes sides of one between e - h and e + h (`Layer.sides`), the step is shortened. A quantizer's
+choices are held fast (held.py), and its own loss is part of L.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from tinyar.layers.dropout import noise_told
 from tinyar.layers.quantizer import VectorQuantizer
 
 TOLERANCE = 1e-6
-NOISE = 1e-10  # a gradient of this size can't be told from the error of the differences
+NOISE = 1e-10  # a gradient of this size, for an L of size 1, can't be told from the error of the differences
 
 
 @dataclass(repr=False)
@@ -36,12 +38,13 @@ class Comparison:
     indices: list
     got: np.ndarray
     expected: np.ndarray
+    noise: float = NOISE
 
     @property
     def relative_error(self):
         """|got - expected| / (|got| + |expected|), Euclidean norms over the entries tried; 0 where both are noise."""
         scale = np.linalg.norm(self.got) + np.linalg.norm(self.expected)
-        return 0.0 if scale < NOISE else float(np.linalg.norm(self.got - self.expected) / scale)
+        return 0.0 if scale < self.noise else float(np.linalg.norm(self.got - self.expected) / scale)
 
     def worst(self):
         """(index, expected, got) of the entry with the largest difference."""
@@ -71,6 +74,9 @@ def check(layer, x, tolerance=TOLERANCE, entries=40, seed=0, condition=None):
     with held_choices(layer):
         y = call.forward()
         dy = random_like(y, rng)
+        products = [slope * part for slope, part in zip(parts_of(dy), parts_of(y))]
+        norm = sum(float((part * part).sum()) for part in products) ** 0.5
+        noise = NOISE * max(1, norm, abs(sum(float(part.sum()) for part in products)))
         layer.zero_grads()
         tensors = call.gradients(call.backward(dy))
         comparisons = []
@@ -78,7 +84,8 @@ def check(layer, x, tolerance=TOLERANCE, entries=40, seed=0, condition=None):
             if grad is None or grad.shape != values.shape:
                 raise GradientError(f"{type(layer).__name__}: the gradient of {name} has shape "
                                     f"{None if grad is None else grad.shape}, but {name} has shape {values.shape}")
-            comparisons.append(compare(call, dy, name, values, grad, choose_indices(values.shape, entries, rng)))
+            indices = choose_indices(values.shape, entries, rng)
+            comparisons.append(compare(call, dy, name, values, grad, indices, noise))
             refuse_wrong(layer, comparisons[-1], tolerance)
     return comparisons
 
@@ -116,7 +123,8 @@ class Call:
                                 + (f"a tuple of {len(self.inputs)}, one for each input" if many else "an array"))
         names = [f"x{i}" for i in range(len(self.inputs))] if many else ["x"]
         tensors = list(zip(names, self.inputs, dx if many else [dx]))
-        tensors += [("condition", condition, self.layer.condition_gradient()) for condition in self.condition]
+        with running(self.layer, "condition_gradient"):
+            tensors += [("condition", condition, self.layer.condition_gradient()) for condition in self.condition]
         return tensors + [(name, param, grad.copy()) for name, param, grad in self.layer.parameters()]
 
 
@@ -155,11 +163,11 @@ def choose_indices(shape, entries, rng):
     return [tuple(int(i) for i in np.unravel_index(f, shape)) for f in flat]
 
 
-def compare(call, dy, name, values, grad, indices):
+def compare(call, dy, name, values, grad, indices, noise):
     """The Comparison of one tensor; `values` is changed entry by entry, and put back."""
     expected = [finite_difference(call, dy, values, index) for index in indices]
     grad = to_host(grad)
-    return Comparison(name, indices, np.array([grad[index] for index in indices]), np.array(expected))
+    return Comparison(name, indices, np.array([grad[index] for index in indices]), np.array(expected), noise)
 
 
 def finite_difference(call, dy, values, index):

@@ -1,10 +1,12 @@
 """May a batch be shared out over threads? A replica shares parameters and states with its layer, and nothing else."""
 
+import functools
+
 import numpy as np
 
 from tinyar.backend import to_host
 from tinyar.gradcheck.differences import Call, parts_of, random_like
-from tinyar.gradcheck.errors import broken
+from tinyar.gradcheck.errors import broken, running
 from tinyar.gradcheck.twice import close, gradients_of
 
 
@@ -39,3 +41,29 @@ def check_replica(call, seed):
             raise broken(layer, "threads don't share caches", f"a forward of a replica changes the gradient of {name}",
                          "Keep what backward needs in self.cache, not in the class, a global or a list made in "
                          "__init__")
+
+
+def check_states(call):
+    """update reaches every layer, and moves states in place, since replicas share the arrays."""
+    layer, reached = call.layer, set()
+    before = [dict(part.state) for _, part in layer.layers()]
+    call.forward()
+
+    def reach(path, update):
+        reached.add(path)
+        return update()
+
+    for path, part in layer.layers():
+        part.update = functools.partial(reach, path, part.update)
+    with running(layer, "update"):
+        layer.update()
+    for path, part in layer.layers():
+        del part.update
+        if path not in reached:
+            raise broken(layer, "update reaches every layer", f"that of {path} isn't called", "Call super().update()")
+    for (path, part), state in zip(layer.layers(), before):
+        for name, array in state.items():
+            if part.state.get(name) is not array:
+                raise broken(layer, "update moves states in place",
+                             f"state {name} of {path or type(part).__name__} is another array after update",
+                             "Write self.state[name][...] = value; replicas share it")

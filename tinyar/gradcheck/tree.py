@@ -26,6 +26,7 @@ def check_tree(layer):
                                  f"hides a {type(hidden).__name__}, whose parameters would not be trained",
                                  "Make it an attribute of its own, or put it into a flat list, in __init__")
         check_gradients(layer, path, part)
+        check_arrays(layer, path, part)
 
 
 def check_started(layer):
@@ -45,6 +46,27 @@ def check_gradients(layer, path, part):
             raise broken(layer, "every parameter has a gradient of its shape", f"parameter {name} of "
                          f"{path or type(part).__name__}, of shape {param.shape}, {found}",
                          "Register it with add_param")
+
+
+def check_arrays(layer, path, part):
+    """The arrays of one layer of the tree: each has one name, and can be saved and cast."""
+    name = path or type(part).__name__
+    twice = part.params.keys() & part.state.keys()
+    if twice:
+        raise broken(layer, "parameters and states have names of their own", f"{min(twice)} of {name} is both",
+                     "Files keep them by name: rename the state")
+    for key, array in part.state.items():
+        if array.dtype.kind != "f":
+            raise broken(layer, "states are floats", f"state {key} of {name} is {array.dtype}",
+                         "astype casts them as it casts parameters: make it with dtype=xp.float32")
+    arrays = {f"{kind}[{key!r}]": array for kind in ("params", "grads", "state", "sums")
+              for key, array in getattr(part, kind).items()}
+    for attribute, value in vars(part).items():
+        for place, array in arrays.items():
+            if value is array or getattr(value, "base", None) is array:
+                raise broken(layer, "a layer's arrays have one place", f"attribute {attribute} of {name} is "
+                             f"self.{place} under another name", "Write the long name: astype and replica make new "
+                             "arrays, and the attribute would go on being the old one")
 
 
 def all_attributes(part):

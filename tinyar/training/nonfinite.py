@@ -18,8 +18,8 @@ def first_non_finite(model, images, condition=None, noise=(0, 0)):
     twin, found = model.replica(), []
 
     def watched(path, forward):
-        def forward_and_look(*inputs):
-            y = forward(*inputs)
+        def forward_and_look(*inputs, **options):
+            y = forward(*inputs, **options)
             parts = y if isinstance(y, tuple) else (y,)
             if not all(np.isfinite(to_host(part)).all() for part in parts if part is not None):
                 found.append(path)
