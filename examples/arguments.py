@@ -7,6 +7,7 @@ import pathlib
 import re
 import sys
 
+import distortion
 from kinds import ByData, natural, path, rate, share, up_to, whole
 from weights import weights_file
 
@@ -85,6 +86,9 @@ def add_pixel_arguments(parser, colors=True):
     parser.add_argument("--classes", action="store_true", help="tell the network the class of each image")
     parser.add_argument("--hide-labels", type=share, default=0.0,
                         help="with --classes: share of images whose class isn't told (0)")
+    parser.add_argument("--distort", type=share, default=0.0,
+                        help="share of the training images that are turned, sheared and stretched a little in the "
+                             "first epoch; it falls to none in the last (0)")
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without a better validation figure")
     parser.add_argument("--gif", action="store_true", help="film the drawing")
     parser.add_argument("--start", type=path, metavar="WEIGHTS",
@@ -261,7 +265,16 @@ def load_data(args):
     for name, value in vars(args).items():
         if isinstance(value, ByData):
             setattr(args, name, value.digits if dataset.name == "digits" else value.default)
-    return dataset
+    return distorted_by(args, dataset, options) if getattr(args, "distort", 0) else dataset
+
+
+def distorted_by(args, dataset, options):
+    """The dataset with distorted training images, as --distort asks for. Raises ValueError where that doesn't fit."""
+    if options.get("binarize") in ("fixed", "fresh"):
+        raise ValueError(f"--distort: images of --binarize {options['binarize']} are drawn pixel by pixel; expected "
+                         "threshold, or none")
+    originals = load(dataset.name, args.data_dir, {**options, "levels": None, "binarize": None})
+    return distortion.distorted(dataset, originals, args.distort, args.epochs, args.seed)
 
 
 def load_again(about, data_dir=None):
