@@ -38,7 +38,7 @@ def distorted(dataset, originals, share, epochs, seed):
 
 
 def random_matrix(rng):
-    """A linear map of the plane near the identity, (2, 2): rows and columns are stretched, then sheared, then turned."""
+    """A linear map near the identity, (2, 2): rows and columns are stretched, then sheared, then turned."""
     angle, shear = rng.uniform(-ANGLE, ANGLE), rng.uniform(-SHEAR, SHEAR)
     rows, columns = np.exp(rng.uniform(-STRETCH, STRETCH, 2))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -8,7 +8,7 @@
     ... --resume                                    go on with the latest run, in whichever stage it is
 
 The first stage learns the autoencoder. Its figure is the mean squared error divided by the variance of the images (1 is
-no better than painting their mean), or with --output categorical bits per dimension given the codes. The bar shows the
+no better than one grey for all), or with --output categorical bits per dimension given the codes. The bar shows the
 parts of the loss, and the perplexity of each batch: how many codes are in use. The second stage learns a prior
 p(codes), or with --classes p(codes | class). Images whose sides the strides don't divide get a margin of level 0.
 

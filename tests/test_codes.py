@@ -266,3 +266,9 @@ def test_bad_options(options, message):
 def test_the_bound_adds_both_levels():
     first = codes.bound(1.0, math.log(512), (32, 32, 3), (8, 8))
     assert codes.bound(first, math.log(512), (32, 32, 3), (4, 4)) == pytest.approx(1 + 720 / 3072)
+
+
+def test_frequencies_of_more_codes_than_there_are_is_refused():
+    np.testing.assert_array_equal(codes.frequencies(np.array([0, 1, 1]), 4), [2 / 7, 3 / 7, 1 / 7, 1 / 7])
+    with pytest.raises(ValueError, match="codes: expected 0 .. 3, got 7"):
+        codes.frequencies(np.array([0, 1, 7]), 4)

@@ -211,3 +211,27 @@ def test_the_average_starts_after_prepare():
     twin.prepare(DIGITS.train.images[:40])
     np.testing.assert_allclose(to_host(model.quantizer.codebook), to_host(twin.quantizer.codebook), atol=1e-6)
     assert isinstance(model, models.VQVAE)
+
+
+@pytest.mark.parametrize("prepare, said", [
+    (lambda model, images: model.state.update(seen=xp.ones(3, dtype=xp.float32)), "seen"),
+    (lambda model, images: model.add_param("shift", np.ones(3)), "shift")])
+def test_prepare_writes_into_the_arrays_that_are_there(prepare, said):
+    class Prepares(PixelCNN):
+        def __init__(self):
+            super().__init__(17, channels=4, blocks=0, first_kernel=3)
+            self.state["seen"] = xp.zeros(3, dtype=xp.float32)
+
+    Prepares.prepare = prepare
+    with pytest.raises(TypeError, match=rf"Prepares.prepare made new arrays \({said}\); expected it to write"):
+        training.fit(Prepares(), DIGITS.train.images[:4], epochs=1)
+
+
+def test_a_model_without_costs_is_trained_without_held_out_images():
+    class WithoutCosts(PixelCNN):
+        costs = Model.costs
+
+    model = WithoutCosts(17, channels=4, blocks=0, first_kernel=3)
+    with pytest.raises(TypeError, match="validation: WithoutCosts has no costs, so it can't be measured; expected"):
+        training.fit(model, DIGITS.train.images[:4], DIGITS.validation.images[:4], epochs=1)
+    assert len(training.fit(model, DIGITS.train.images[:4], epochs=1).rows) == 1

@@ -180,8 +180,10 @@ def generate_details(autoencoder, bottom, top_codes, labels=None, seed=0, **opti
 
 def frequencies(codes, levels):
     """How often each code is chosen, as probabilities, each counted once more than it was,
-    so that none is 0: (levels).
+    so that none is 0: (levels). Raises ValueError for a code that isn't below levels.
     """
+    if codes.size and codes.max() >= levels:
+        raise ValueError(f"codes: expected 0 .. {levels - 1}, got {codes.max()}")
     counts = np.bincount(codes.reshape(-1), minlength=levels) + 1.0
     return counts / counts.sum()
 

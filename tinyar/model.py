@@ -20,13 +20,22 @@ is what `backward` differentiates, and neither depends on a side effect of the o
     unit, figure(loss)          how a mean loss is reported: in which unit, and the number in that unit
     costs(x, condition)         what each image costs, summed over its sub-pixels, by inference alone
     score(x, condition)         the sum of the costs: evaluation divides it
-    penalty()                   the part of the last batch's mean loss that score leaves out (a quantizer's own terms)
+    penalty()                   the part of the last batch's mean loss that costs leave out (a quantizer's own terms):
+                                score / sub-pixels = loss - penalty(). forward keeps what it needs for that in sums
     note(loss)                  a few words for the progress bar about the last batch, while layers still hold its sums
-    prepare(images)             a look at the training images, once, before training begins
+    prepare(images)             a look at the training images, once, before training begins. It writes what it finds
+                                into parameters or states, in place: replicas and the optimizer have these arrays
     published(name, **changes)  a configuration from a paper, with some options changed
 
-Models that draw have more: see `tinyar.models.autoregressive`. A condition (a class, a map) is told for one batch and
-gone after it: see `tinyar.conditions`. Models without one are called without it.
+Models that draw have more: see `tinyar.models.autoregressive`. Images come as small unsigned integers, in which 2 * x
+may wrap around: a model casts them to its dtype first.
+
+A condition (a class, a map) is told for one batch and gone after it: see `tinyar.conditions`. Models without one are
+called without it. Those with one are also called without it (fit does so, to try the size of the images), and have
+
+    classes, map_channels       how many classes and channels of maps they may be told of
+    condition(n, labels, maps)  the array that they are told for n images, by `conditions.encode`
+    condition_gradient()        d loss / d condition after a backward, for tinyar.gradcheck
 
 Options are written once, in the signature of __init__. The base records them: each as it was given, or its default.
 They must be numbers, texts, lists or None, since a checkpoint keeps them as JSON. A subclass may hand some on:

@@ -7,9 +7,10 @@ is the same to rounding, the cost per pixel doesn't grow with the image, and the
 (Ramachandran et al. 2017, arXiv 1704.06001). Attention is the exception: it looks at all earlier pixels, and keeps keys
 and values of them all. The slow way stands in the tests, as the definition.
 
-Why draw at random rather than take the likeliest level of every pixel? The likeliest image isn't a typical one:
-on binary digits each pixel taken for itself is likeliest black, and so would be the whole image. Only draws have the
-distribution that the model learned; a temperature below 1 leans towards the likelier levels, at the price of variety.
+Why draw at random rather than take the likeliest level of every pixel? The likeliest image isn't a typical one: on
+binary digits nearly every pixel, taken for itself, is likeliest black, and an all but black image is no digit. Only
+draws have the distribution that the model learned; a temperature below 1 leans towards the likelier levels, at the
+price of variety.
 """
 
 import numpy as np
@@ -44,8 +45,8 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
     height, width = checked_shape(model, n, shape)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
-    if not 0 < temperature < np.inf:
-        raise ValueError(f"temperature: expected a finite number above 0, got {temperature!r}")
+    if not 1e-30 <= temperature <= 1e30:  # beyond that float32 ends
+        raise ValueError(f"temperature: expected a finite number above 0, from 1e-30 to 1e+30, got {temperature!r}")
     size = (n, height, width, model.image_channels)
     known, mask = checked_known(model, known, mask, size)
     check_finite(model)

@@ -31,6 +31,8 @@ class LayerNorm(Pointwise):
     def __init__(self, channels, colors=1, eps=1e-5):
         super().__init__()
         check_channels(self, channels)
+        if not eps > 0:
+            raise ValueError(f"LayerNorm: eps is a number above 0, got {eps!r}")
         self.channels, self.eps = channels, eps
         self.groups = group_slices(channels, colors)
         self.add_param("gamma", np.ones(channels))

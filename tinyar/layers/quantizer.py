@@ -40,8 +40,8 @@ class VectorQuantizer(Layer):
         N_k <- gamma N_k + (1 - gamma) n_k,  m_k <- gamma m_k + (1 - gamma) s_k        N_k = 1, m_k = E_k at first
         E_k <- m_k / Nhat_k,  Nhat_k = (N_k + eps) / (N + K eps) * N                   N = sum of all N_k
 
-    By this start a code that nobody uses stays where it is for about 1,000 updates, since N_k and m_k shrink alike.
-    Where n_k = 0 for all k nothing moves.
+    N_k and m_k of a code that nobody uses shrink alike, so it stays where it is at first. With gamma = 0.99 eps
+    outweighs N_k after about 1,000 updates, and the code goes to 0. Where n_k = 0 for all k nothing moves.
 
     Codes start uniform, with mean square 1 / channels; it is better to begin with the encoder's vectors: `start_from`.
     With revive_below > 0 every update ends by moving the codes whose N_k is below that share of the mean N_k (0.1:

@@ -17,7 +17,8 @@ def check_kernel(model, option, size):
 def check_count(model, option, count, least):
     """Raise ValueError unless a number, of layers say, is whole, and from `least` to MOST_LAYERS."""
     if not isinstance(count, (int, np.integer)) or not least <= count <= MOST_LAYERS:
-        limit = f"at most {MOST_LAYERS:,}" if isinstance(count, int) and count > least else f"at least {least}"
+        whole = isinstance(count, (int, np.integer))
+        limit = f"at most {MOST_LAYERS:,}" if whole and count > least else f"at least {least}"
         raise ValueError(f"{type(model).__name__}: {option} is a whole number of {limit}, got {count!r}")
 
 

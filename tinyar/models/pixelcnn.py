@@ -20,7 +20,7 @@ from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ReLU
 from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
-from tinyar.models.options import check_count, whole_numbers
+from tinyar.models.options import check_count, check_kernel, whole_numbers
 
 PUBLISHED = {
     # 7x7 blocks 64-32-32-64 with LayerNorm, 5, 8 or 10 of them: with 5 blocks and 2 levels 280,130 parameters,
@@ -69,9 +69,13 @@ class PixelCNN(AutoregressiveModel):
         if block not in ("bottleneck", "plain"):
             raise ValueError(f"PixelCNN: block is 'bottleneck' or 'plain', got {block!r}")
         check_count(self, "blocks", blocks, least=0)
+        check_kernel(self, "first_kernel", first_kernel)
         if block == "bottleneck" and (not isinstance(channels, (int, np.integer)) or channels < 2):
             raise ValueError("PixelCNN: channels: a bottleneck block halves them, so expected at least 2, "
                              f"got {channels!r}")
+        if layer_norm and blocks and self.colors <= channels < 2 * self.colors:
+            raise ValueError("PixelCNN: channels: LayerNorm leaves nothing of a single channel; expected at least "
+                             f"{2 * self.colors}, got {channels}")
         self.channels, self.block, self.kernel_size = channels, block, kernel_size
         rng = np.random.default_rng(seed)
         links = self.convolution(self.inputs, channels, first_kernel, "A", rng)

@@ -8,8 +8,9 @@
 The network is in `tinyar.models.pyramid`, its units in `tinyar.layers.GatedResNet`, its outputs in
 `tinyar.likelihoods.LogisticMixture`.
 
-An output at a place of the coarse grids sees far. An output in an odd row sees what the finest grid alone reaches: with
-R units a grid, columns c - (4 R + 2) to c - 1 of its own row, and of the row above nothing beyond column c + 4 R + 2.
+An output in an odd row sees far too, but the coarse grids know nothing of its own row, nor of the right part of the row
+above. There it sees what the finest grid alone reaches: with R units a grid, columns c - (4 R + 2) to c - 1 of its own
+row, and of the row above nothing beyond column c + 4 R + 2.
 
 Source: Salimans, Karpathy, Chen, Kingma 2017, "PixelCNN++", arXiv 1701.05517, and the code published with it.
 """

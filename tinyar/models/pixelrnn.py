@@ -1,8 +1,9 @@
 """The naive image RNN, an LSTM that reads pixel after pixel: the baseline that the other models have to beat.
 
-All it knows of the past is a vector of `hidden` numbers, handed on from pixel to pixel; the pixel right above is as
-many steps away as the image is wide. And nothing runs in parallel, not even in training: height * width steps, one
-after the other. But it is an image model like any other: its likelihood is exact, and it draws by the same steps.
+All that a layer knows of the past are two vectors of `hidden` numbers, its hidden and its cell state, handed on from
+pixel to pixel; the pixel right above is as many steps away as the image is wide. And nothing runs in parallel, not even
+in training: height * width steps, one after the other. But it is an image model like any other: its likelihood is
+exact, and it draws by the same steps.
 
 The LSTM is in `tinyar.layers.recurrent`. Source: Berkeley CS294-158, lecture 2, where it is the first neural model.
 """

@@ -7,7 +7,8 @@
     loss = reconstruction(y, x) + mean |sg[z] - e|^2 + beta mean |z - sg[e]|^2
 
 The reconstruction's gradient reaches decoder and, straight through the quantizer, the encoder; the second term
-moves the codes to the vectors, the third the vectors to their codes. A PixelCNN that learns the grids of numbers
+moves the codes to the vectors, the third the vectors to their codes. With learning="ema", the default, the codes move
+by running means instead, and the second term isn't in the loss. A PixelCNN that learns the grids of numbers
 (`tinyar.codes`) makes the whole a generator: it draws the codes, and the decoder paints them.
 
 Source: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural Discrete Representation Learning", arXiv 1711.00937.
@@ -29,7 +30,7 @@ from tinyar.models.options import check_count, whole_numbers
 PUBLISHED = {
     # The paper's encoder and decoder: 4,942,915 parameters in colour with squared error, the codebook included.
     "paper": dict(widths=(256, 256), mix=False, residual_channels=256, codes=512, code_channels=64),
-    # The network of the authors' example code: 695,491 in colour.
+    # The network of the authors' example code: 695,491 in colour, the codebook included.
     "example": dict(widths=(64, 128), mix=True, residual_channels=32, codes=512, code_channels=64),
     # 32x32 images as 4x4 codes: 1,367,619 in colour, 1,363,521 in grey.
     "course": dict(widths=(64, 128, 128), mix=True, residual_channels=64, codes=256, code_channels=64),

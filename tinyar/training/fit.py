@@ -69,7 +69,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
               scheduled_sampling, options, out, save_every, about)
     with run:
         if not run.open(resume):  # no run was there to go on with
-            model.prepare(sets.images_of_epoch(0))
+            prepare(model, sets.images_of_epoch(0))
             world().copy_first(array for _, array in model.arrays())
             if run.average:
                 run.average.restart()
@@ -77,6 +77,16 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
         with workers, Interrupt() as interrupt:
             all_epochs(run, workers, sets, interrupt, epochs, patience, show=progress and world().first)
     return run.history
+
+
+def prepare(model, images):
+    """model.prepare. Raises TypeError unless it leaves all arrays in their places, where replicas share them."""
+    before = dict(model.arrays())
+    model.prepare(images)
+    others = [name for name, array in model.arrays() if array is not before.get(name)]
+    if others:
+        raise TypeError(f"{type(model).__name__}.prepare made new arrays ({', '.join(others)}); expected it to write "
+                        "into those made in __init__: array[...] = value")
 
 
 def all_epochs(run, workers, sets, interrupt, epochs, patience, show):

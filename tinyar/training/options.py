@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyar.backend import to_device
 from tinyar.conditions import Conditions
-from tinyar.model import check_levels
+from tinyar.model import Model, check_levels
 from tinyar.training.scheduled_sampling import ScheduledSampling
 
 
@@ -27,6 +27,7 @@ class Sets:
         check_images(model, "train", self.images_of_epoch(0))
         self.conditions = Conditions(model, train, "train", required=True)
         if validation is not None:
+            check_measured(model)
             self.held_out = getattr(validation, "images", validation)
             check_images(model, "validation", self.held_out)
             self.held_out_conditions = Conditions(model, validation, "validation", required=True)
@@ -107,6 +108,12 @@ def check_images(model, name, images):
         raise ValueError(f"{name}: expected images (N, height, width, {model.image_channels}), "
                          f"got shape {images.shape}")
     model(to_device(images[:1]))  # refuses a size that doesn't fit
+
+
+def check_measured(model):
+    """Raise TypeError for a model that can't be measured on held-out images: better now than after an epoch."""
+    if type(model).costs is Model.costs and type(model).score is Model.score:
+        raise TypeError(f"validation: {type(model).__name__} has no costs, so it can't be measured; expected None")
 
 
 def fingerprint(images):
