@@ -110,7 +110,7 @@ def new_family(args):
             channels=16, first_kernel=k, kernel_size=k, dilations=(1,) * args.blocks),
         "Row LSTM, 2 layers": models.RowLSTM(kernel_size=k, **lstm),
         "Diagonal BiLSTM, 2 layers": models.DiagonalBiLSTM(**lstm),
-        "PixelCNN++, 1 unit a level": models.PixelCNNpp(channels=8),
+        "PixelCNN++, 1 unit a grid": models.PixelCNNpp(channels=8),
         "PixelSNAIL, 1 block": models.PixelSNAIL(channels=8, blocks=1, key_channels=4, value_channels=4)}
 
 
@@ -177,9 +177,10 @@ def rule(network):
     return slope if first == later else f"{slope} {'+' if first > later else '-'} {abs(first - later)}"
 
 
+BLIND = "a pixel a rows above and b columns to the right is out of sight if b > {}"
 WHY_BLIND = {
-    models.PixelCNN: lambda network: f"by the rule b > {rule(network)}",
-    models.RowLSTM: lambda network: f"by the rule b > {rule(network)}",
+    models.PixelCNN: lambda network: BLIND.format(rule(network)),
+    models.RowLSTM: lambda network: BLIND.format(rule(network)),
     models.DiagonalBiLSTM: lambda network: "the last pixel of the row above, unless it is near",
     models.GatedPixelCNN: lambda network: "it has no blind spot",
     models.PixelCNNpp: lambda network: "it has no blind spot",

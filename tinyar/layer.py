@@ -79,7 +79,7 @@ class Layer:
 
     def add_param(self, name, value):
         """Register a parameter, float32, with a zero gradient of the same shape beside it."""
-        self.params[name] = counted(to_device(value, dtype=xp.float32).copy())  # value stays the caller's own
+        self.params[name] = counted(to_device(value, dtype=xp.float32).copy())  # counted, against damaged files
         self.grads[name] = xp.zeros_like(self.params[name])
 
     # -- the three entrances -------------------------------------------------------------------------------------------

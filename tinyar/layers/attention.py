@@ -5,7 +5,7 @@ once. Each pixel asks a question, its query q_i. Each earlier pixel offers a key
 fits the query, the more the value counts.
 
 Pixels are numbered in raster order, 0 .. N - 1. q, k (N, key_channels), v and o (N, value_channels), for each image and
-head:
+head (so here key_channels are those of one head):
 
     forward     s_ij = q_i . k_j / sqrt(key_channels)        the score of j < i: of strictly earlier pixels alone
                 p_ij = exp(s_ij) / z_i                       z_i = sum over j < i of exp(s_ij)

@@ -2,7 +2,7 @@
 
 One direction reads the pixels to the left and above,
 
-    z(r, c) = Z(r, c) + h(r, c - 1) w[0] + h(r - 1, c) w[1]            cell with c_prev = c(r, c - 1)
+    z[r, j] = Z[r, j] + h[r, j - 1] w[0] + h[r - 1, j] w[1]            the cell's c_prev is c[r, j - 1]
 
 and so, by and by, everything that isn't to the right or below. Left of the image stand h0 and c0, above it h = 0. (The
 paper leaves the borders open. Common code also runs the empty cells of the skewed map, below, like pixels.)
@@ -16,7 +16,7 @@ Pixels of one anti-diagonal don't read each other. Skewed, row r moved right by 
 so a scan takes width + height - 1 steps instead of width * height. Column t holds pixels in the rows r with
 0 <= t - r < width, and only they are computed.
 
-The other direction reads to the right and above: the same on the mirrored image. At (r, c) it knows (r, c + 1), which
+The other direction reads to the right and above: the same on the mirrored image. At [r, j] it knows [r, j + 1], which
 is still to come; so its output is moved down one row before the two are added (`DiagonalBiRecurrence`).
 """
 

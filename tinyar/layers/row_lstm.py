@@ -1,7 +1,7 @@
 """The Row LSTM, which goes down the rows, all pixels of a row at once (van den Oord et al. 2016, arXiv 1601.06759).
 
-    z(r, c) = Z(r, c) + sum_j h(r - 1, c + j - m) w[j]         j = 0 .. k - 1,  m = (k - 1) / 2
-    cell with c_prev = c(r - 1, c), the same column
+    z[r, j] = Z[r, j] + sum_i h[r - 1, j + i - m] w[i]         i = 0 .. k - 1,  m = (k - 1) / 2
+    the cell's c_prev is c[r - 1, j]                           at row r and column j
 
 Above row 0 stand h0 and c0, at every column; left and right of the image h = 0. A pixel sees the triangle above it, m
 columns wider on either side with each row, and nothing beside it. The cell is that of `tinyar.layers.recurrent`.

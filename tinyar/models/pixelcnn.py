@@ -7,8 +7,8 @@ that no factor sees its own pixel. What it shares with its relatives (levels, co
 in `autoregressive.py`.
 
 Source: van den Oord, Kalchbrenner, Kavukcuoglu 2016, "Pixel Recurrent Neural Networks", arXiv 1601.06759.
-A k x k network has a blind spot: pixels above and more than (k - 1) / 2 columns a row to the right are never
-seen (`examples/receptive_field.py`).
+A k x k network has a blind spot: with each row upwards it sees (k - 1) / 2 more columns to the right, and no
+more (`examples/receptive_field.py`).
 """
 
 import numpy as np

@@ -31,7 +31,7 @@ def save_level_tables(path, rows, titles):
             axis.tick_params(labelsize=7)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis, title in zip(axes[-1, 1:], titles):
-        axis.set_xlabel(f"level, by {title}")
+        axis.set_xlabel(f"level, by {title}", fontsize=8)
     save_figure(path, figure)
 
 
