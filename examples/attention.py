@@ -5,8 +5,8 @@
 
 Each row shows one pixel of a test image: of the pixels below its first row, the one of which the model is least
 certain. It is predicted from the pixels before it. A column for each block (and head) shows how much weight attention
-gives to each of them. What it reads there, and what it makes of it, is learned. In the first block the features of a pixel know what is near;
-in the last block they know what all blocks before found far away.
+gives to each of them. What it reads there, and what it makes of it, is learned. In the first block the features of a
+pixel know what is near; in the last block they know what all blocks before found far away.
 
 Takes seconds. Writes attention.png beside the checkpoint, or --out.
 """
