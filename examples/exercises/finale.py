@@ -48,8 +48,8 @@ class Run:
         model = model or models.PixelCNN(levels=LEVELS, channels=32, blocks=2, kernel_size=5)
         figure = self.train(model)
         if figure >= GOAL:
-            print(f"Expected was less than {GOAL}. Your function is right, but it came to few updates in the time. Is it "
-                  "slow, as a loop over pixels is, or is the machine busy?")
+            print(f"Expected was less than {GOAL}. Your function is right, but it came to few updates in the time. Is "
+                  "it slow, as a loop over pixels is, or is the machine busy?")
         self.draw(sampling.sample(model, n=36, shape=(8, 8), seed=1))
         return figure
 
