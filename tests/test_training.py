@@ -14,6 +14,7 @@ import pytest
 import threadpoolctl
 
 from tinyar import data, sampling, training
+from tinyar.layers import Chain, ReLU
 from tinyar.training import checkpoint, nonfinite
 from tinyar.backend import default_threads, on_gpu, to_device, to_host
 from tinyar.training.folders import FolderInUseError, new_run_folder
@@ -415,6 +416,19 @@ def test_the_first_layer_with_infinite_outputs_is_found():
     layer.params["w"][...] = 3e38
     found = nonfinite.first_non_finite(model, TRAIN[:4])
     assert found == "first in the output of layer net.links.2.body.links.3 (MaskedConv2d)"
+
+
+def test_the_first_infinity_is_found_in_a_layer_that_is_called_with_an_option():
+    class Scaled(ReLU):
+        def forward(self, x, by=1.0):
+            return super().forward(x) * by
+
+    class Outer(Chain):
+        def forward(self, x):
+            return self.links[0].forward(x, by=float("inf"))
+
+    found = nonfinite.first_non_finite(Outer(Scaled()), np.ones((1, 2, 2, 1), np.float32))
+    assert found == "first in the output of layer links.0 (Scaled)"
 
 
 def test_clipping_is_applied():
