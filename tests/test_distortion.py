@@ -50,6 +50,20 @@ def test_the_identity_and_a_quarter_turn():
     np.testing.assert_array_equal(distortion.distort(image, quarter), np.rot90(image, -1))
 
 
+def test_shear_leans_what_stands_and_leaves_what_lies(monkeypatch):
+    monkeypatch.setattr(distortion, "ANGLE", 0)
+    monkeypatch.setattr(distortion, "STRETCH", 0)
+    monkeypatch.setattr(distortion, "SHEAR", 0.5)
+    matrices = [distortion.random_matrix(np.random.default_rng(seed)) for seed in range(9)]
+    standing, lying = np.zeros((9, 9, 1), np.uint8), np.zeros((9, 9, 1), np.uint8)
+    standing[1:8, 4], lying[4, 1:8] = 16, 16
+    for matrix in matrices:
+        leaning = distortion.distort(standing, matrix)[..., 0]
+        columns = (leaning @ np.arange(9)) / np.maximum(leaning.sum(axis=1), 1)
+        assert np.isclose(columns[6] - columns[2], -4 * matrix[1, 0], atol=0.1) and abs(matrix[1, 0]) <= 0.5
+        np.testing.assert_array_equal(distortion.distort(lying, matrix), lying)
+
+
 def test_colours_move_together():
     image = np.repeat(DIGITS.train.images[0], 3, axis=2)
     turned = distortion.distort(image, distortion.random_matrix(np.random.default_rng(0)))
