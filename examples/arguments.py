@@ -271,8 +271,8 @@ def load_data(args):
 def distorted_by(args, dataset, options):
     """The dataset with distorted training images, as --distort asks for. Raises ValueError where that doesn't fit."""
     if options.get("binarize") in ("fixed", "fresh") or dataset.name == "binarized-mnist":
-        raise ValueError("--distort: these pixels are drawn by chance, and interpolation would smooth that away; expected "
-                         "images of levels, or --binarize threshold")
+        raise ValueError("--distort: these pixels are drawn by chance, and interpolation would smooth that away; "
+                         "expected images of levels, or --binarize threshold")
     originals = load(dataset.name, args.data_dir, {**options, "levels": None, "binarize": None})
     return distortion.distorted(dataset, originals, args.distort, args.epochs, args.seed)
 

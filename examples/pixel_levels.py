@@ -8,8 +8,8 @@ is a sum of few bells, rounded to levels, whose ends take what lies beyond: so 0
 without the levels beside them. The first diagram of a row is neither: how often each level stands at this place in the
 training images, whatever the pixels before it.
 
-Looks at test images, in each at the pixel of which the first run is least certain. Takes seconds. Writes levels.png
-beside the first run's checkpoint, or --out.
+Looks at test images, in each at the pixel of which the first run is least certain; of colours at red. Takes seconds.
+Writes levels.png beside the first run's checkpoint, or --out.
 """
 
 import endings  # first, so that Ctrl-C ends the imports too in one line

@@ -65,6 +65,13 @@ def main():
 
     bits = training.evaluate(model, dataset.test, args.threads)
     arguments.print_test(bits, dataset, given=" given the small image,")
+    save_draws(folder, model, dataset, args)
+    print(f"wrote to {folder}: model.npz, training.npz, history.csv, curve.png, samples.png")
+
+
+@drawing.by_first
+def save_draws(folder, model, dataset, args):
+    """Draw from small test images, and say how well the draws keep to them: samples.png."""
     test = splits.some_of(dataset.test, args.samples)
     shown, maps = test.images, test.maps
     drawn = sampling.sample(model, len(shown) * args.draws, dataset.image_shape, temperature=args.temperature,
@@ -75,7 +82,6 @@ def main():
     print(f"draws: shrunk again they are {distance:.2f} levels off what was shown, on average; "
           f"those of other images would be {abs(others - small).mean():.2f}")
     drawing.save_rows(folder, shown, splits.enlarge(small, args.factor), drawn, dataset.levels)
-    print(f"wrote to {folder}: model.npz, training.npz, history.csv, curve.png, samples.png")
 
 
 if __name__ == "__main__":

@@ -33,12 +33,16 @@ MODELS = {
     "PixelCNN": lambda: PixelCNN(levels=17, channels=8, blocks=1, first_kernel=5, kernel_size=3),
     "VQ-VAE with revival": lambda: VQVAE(levels=17, widths=(4, 8), residual_channels=4, codes=16, code_channels=4,
                                          revive_below=1.0),
+    "VQ-VAE by gradient with revival": lambda: VQVAE(
+        levels=17, widths=(4, 8), residual_channels=4, codes=16, code_channels=4, learning="gradient",
+        revive_below=1.0),
     "dropout": lambda: PixelCNNpp(levels=17, channels=4, components=2, dropout=0.5),
     "classes with hidden labels": lambda: GatedPixelCNN(levels=17, channels=6, dilations=(1,), head=(8,), classes=10),
 }
 OPTIONS = {
     "PixelCNN": dict(clip=1.0),
     "VQ-VAE with revival": dict(average=None),
+    "VQ-VAE by gradient with revival": dict(average=None),
     "dropout": dict(optimizer=functools.partial(Adam, betas=(0.95, 0.9995))),
     "classes with hidden labels": dict(hide_labels=0.3),
 }
@@ -87,9 +91,10 @@ def test_all_ranks_end_with_the_same_model(name):
         assert len(history.rows) == 2
 
 
-def test_codes_were_revived():
+@pytest.mark.parametrize("name", ["VQ-VAE with revival", "VQ-VAE by gradient with revival"])
+def test_codes_were_revived(name):
     """Otherwise the tests above wouldn't say anything about revival."""
-    model, _ = fit("VQ-VAE with revival")
+    model, _ = fit(name)
     assert model.quantizer.revived > 0
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from tinyar import data, sampling, training
 from tinyar.layers import Chain, ReLU
 from tinyar.training import checkpoint, nonfinite
 from tinyar.backend import default_threads, on_gpu, to_device, to_host
-from tinyar.training.folders import FolderInUseError, new_run_folder
+from tinyar.training.folders import FolderInUseError, latest_run_folder, new_run_folder
 from tinyar.training.history import History
 from tinyar.training.interrupt import Interrupt
 from tinyar.models import VQVAE, VQVAE2, GatedPixelCNN, PixelCNN, PixelCNNpp, PixelSNAIL, RowLSTM
@@ -402,6 +403,25 @@ def test_a_new_folder_is_one_without_weights(tmp_path, monkeypatch):
     assert new_run_folder("some").name == "some-2"
 
 
+def test_a_new_folder_is_one_without_the_file_that_ends_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = new_run_folder("some", "table.csv")
+    first.joinpath("table.csv").write_text("done")
+    assert new_run_folder("some", "table.csv").name == "some-2"
+
+
+def test_the_latest_run_of_several_trainings_is_the_one_whose_last_was_saved_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file, seconds in (("a/autoencoder", 1000), ("a/prior", 3000), ("a-2/autoencoder", 2000), ("a-3/prior", 4000)):
+        path = tmp_path / "runs" / file / "training.npz"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (seconds, seconds))
+    assert latest_run_folder("a", "autoencoder/training.npz").name == "a"
+    os.utime(tmp_path / "runs/a-2/autoencoder/training.npz", (5000, 5000))
+    assert latest_run_folder("a", "autoencoder/training.npz") == pathlib.Path("runs/a-2")
+
+
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_gradients_that_are_not_finite_are_not_clipped_but_refused(monkeypatch):
     monkeypatch.setattr("tinyar.training.loop.clip_global_norm", lambda model, limit: float("nan"))
@@ -534,6 +554,16 @@ def test_a_schedule_that_differs_in_any_update_made_is_refused(tmp_path):
     _, history = fit(out=tmp_path, epochs=4, lr=lambda t: cosine(1e-3, 60, warmup=20)(t) * (1.01 if t == 7 else 1),
                      resume=True)
     assert len(history.rows) == 4
+
+
+def test_a_run_of_an_older_tinyar_which_noted_no_rates_goes_on_more_than_once(tmp_path):
+    fit(out=tmp_path, epochs=1)
+    model, state = checkpoint.load(tmp_path / "training.npz")
+    del state["progress"]["rates"]
+    checkpoint.save(tmp_path / "training.npz", model, state)
+    for epochs in (2, 3):
+        _, history = fit(out=tmp_path, epochs=epochs, resume=True)
+        assert len(history.rows) == epochs
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from vectors_of_networks import assert_equal, assert_gradients, load, weights_by
 from tinyar import data, gradcheck, training
 from tinyar.backend import to_device, to_host, xp
 from tinyar.layers import noise_told
-from tinyar.models import VQVAE2
+from tinyar.models import VQVAE, VQVAE2, autoencoder
 from tinyar.training import checkpoint
 
 SMALL = dict(channels=6, residual_units=1, residual_channels=4, codes=7, top_codes=5, code_channels=3)
@@ -170,6 +170,21 @@ def test_both_codebooks_start_from_vectors_of_the_encoder_and_only_once():
     assert len(np.unique(top)) == 5 and len(np.unique(bottom)) == 7  # each is the nearest of the vector it came from
     model.prepare(images(60, seed=1))
     assert all((one == to_host(quantizer.codebook)).all() for one, quantizer in zip(started, model.quantizers.values()))
+
+
+@pytest.mark.parametrize("model", [lambda: VQVAE2(**SMALL, levels=17), lambda: VQVAE(17, widths=(4,), codes=9)])
+def test_codebooks_start_from_large_images_in_pieces(model, monkeypatch):
+    whole, pieces, few, pixels = model(), model(), model(), images(1)[0].size
+    whole.prepare(images(60))
+    monkeypatch.setattr(autoencoder, "PIXELS_AT_ONCE", 7 * pixels)
+    assert [len(piece) for piece in pieces.pieces(images(60))] == [7] * 8 + [4]
+    pieces.prepare(images(60))
+    monkeypatch.setattr(autoencoder, "NUMBERS", 20 * pixels)
+    monkeypatch.setattr(autoencoder, "LEAST", 5)
+    few.prepare(images(60))
+    for one, other, third in zip(*(part.quantizers.values() for part in (whole, pieces, few))):
+        np.testing.assert_allclose(to_host(one.codebook), to_host(other.codebook), rtol=1e-5, atol=1e-6)
+        assert (to_host(one.codebook) != to_host(third.codebook)).any()  # of the first 20 images
 
 
 def test_loss_is_a_mean_and_note_tells_both_perplexities():

@@ -5,9 +5,9 @@ with GFLOP/s and their share of the machine's matrix-product speed.
     python examples/benchmarks/layers.py
     python examples/benchmarks/layers.py --backend cupy
 
-A batch of 128 maps of 28x28, spread over the threads in micro-batches as in training. GFLOP/s counts the products of
-live taps only, for both libraries; the machine's speed is that of a 1024x1024 product on each thread at once. PyTorch
-runs with the kernel cropped to its live rows, with and without channels-last memory; the faster one is shown.
+A batch of 128 maps of 28x28, spread over the threads in micro-batches as in training. GFLOP/s are tinyar's, and count
+the products of live taps only; the machine's speed is that of a 1024x1024 product on each thread at once. PyTorch runs
+with the kernel cropped to its live rows, with and without channels-last memory; the faster one is shown.
 """
 
 from contenders import check_libraries, describe_machine, endings, new_parser, race, up_to  # first: see there

@@ -3,7 +3,8 @@
     python examples/benchmarks/ranks.py                            two tables
     python examples/benchmarks/ranks.py --picture scaling.png      and the picture of 1, 2, 4, ... 64 ranks
 
-It starts itself with mpiexec, so it needs pip install -e ".[mpi]". Each measured process computes on one core.
+It starts itself with mpiexec, so it needs pip install -e ".[mpi]". Each measured rank computes on one core,
+but for a line with two threads.
 
 The times of more than two ranks are computed, not measured, from what one rank needs and a network's two numbers:
 

@@ -1,9 +1,10 @@
 """A picture file as a square of RGB pixels, in bounded memory.
 
     open     a PNG, JPEG, BMP, GIF, WebP, or AVIF, whatever its name says; of an animation the first frame
-    bound    a picture that would take more than MOST_BYTES while it is decoded is refused: one of more than 54 million
-             pixels, 13.5 million in WebP and AVIF, 26 to 71 million in a progressive JPEG. A JPEG of more than
-             REDUCED_PIXELS is made smaller by 2, 4, or 8 while it is decoded, to no less than twice the size wanted
+    bound    a picture that would take more than MOST_BYTES while it is decoded is refused: a PNG, GIF or BMP of more
+             than 54 million pixels, a WebP or AVIF of 13.5 million, a progressive JPEG of 26 to 105 million. A JPEG of
+             more than REDUCED_PIXELS is made smaller by 2, 4, or 8 while it is decoded, to no less than twice the size
+             wanted, so another JPEG may have far more
     turn     as the orientation in its EXIF notes says; other notes don't matter (metadata.py)
     crop     the largest square in the middle
     flatten  what is transparent lies on white; grey, palettes and 16 bits become RGB with 8 bits. A BMP whose pixels

@@ -30,14 +30,15 @@ from tinyar.losses import bits_per_dim
 from tinyar.model import Model, check_levels
 from tinyar.models.options import check_count
 
-IMAGES_TO_START_FROM = 1024  # the codebooks
+IMAGES_TO_START_FROM, LEAST, NUMBERS = 1024, 64, 2 ** 24  # the codebooks; fewer images, if they have more numbers
+PIXELS_AT_ONCE = 2 ** 20  # of the encoder then
 IMAGES_AT_ONCE = 1024  # to count the levels of
 
 class Autoencoder(Model):
     """Base of autoencoders: levels, sizes, losses. A subclass builds the network, with its quantizers.
 
     x (batch, height, width, image_channels), integers 0 .. levels - 1, which the network sees as -1 .. 1. Sides of
-    images are multiples of `stride`. components: of the mixture. A subclass writes start_codebooks(images), __call__,
+    images are multiples of `stride`. components: of the mixture. A subclass writes start_codebooks(pieces), __call__,
     forward and backward. Raises ValueError for another `output`.
     """
 
@@ -66,9 +67,8 @@ class Autoencoder(Model):
         if not len(images):
             raise ValueError(f"{type(self).__name__}: prepare: expected at least one image, got none")
         check_levels(type(self).__name__, images, self.levels)
-        scaled = self.scale(to_device(images[:IMAGES_TO_START_FROM]))
         self.state["variance"][...] = self.variance_of(images)
-        self.start_codebooks(scaled)
+        self.start_codebooks(self.pieces(images[:min(IMAGES_TO_START_FROM, max(LEAST, NUMBERS // images[0].size))]))
         self.state["prepared"][...] = 1
 
     def variance_of(self, images):
@@ -78,8 +78,13 @@ class Autoencoder(Model):
         share, x = counts / counts.sum(), np.arange(self.levels) * (2 / (self.levels - 1))
         return share @ (x - share @ x) ** 2 if np.count_nonzero(counts) > 1 else 1.0
 
-    def start_codebooks(self, scaled):
-        """Start every codebook from the encoder's vectors for these scaled images."""
+    def pieces(self, images):
+        """The images, scaled, in pieces of so many that the encoder's maps don't fill the memory: a list."""
+        n = max(1, PIXELS_AT_ONCE // (images.shape[1] * images.shape[2]))
+        return [self.scale(to_device(images[i:i + n])) for i in range(0, len(images), n)]
+
+    def start_codebooks(self, pieces):
+        """Start every codebook from the encoder's vectors for these pieces of scaled images."""
         raise TypeError(f"{type(self).__name__} doesn't start its codebooks")
 
     # -- what it costs -------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ Source: van den Oord, Vinyals, Kavukcuoglu 2017, "Neural Discrete Representation
 
 import numpy as np
 
-from tinyar.backend import to_device, to_host
+from tinyar.backend import to_device, to_host, xp
 from tinyar.layers.combine import Chain
 from tinyar.layers.pointwise import Linear
 from tinyar.layers.quantizer import VectorQuantizer
@@ -96,8 +96,8 @@ class VQVAE(Autoencoder):
 
     # -- training ------------------------------------------------------------------------------------------------------
 
-    def start_codebooks(self, scaled):
-        self.quantizer.start_from(self.encoder(scaled))
+    def start_codebooks(self, pieces):
+        self.quantizer.start_from(xp.concatenate([self.encoder(piece) for piece in pieces]))
 
     def __call__(self, x):
         return self.arrange(self.decoder(self.quantizer(self.encoder(self.scale(x)))))

@@ -118,11 +118,12 @@ class VQVAE2(Autoencoder):
 
     # -- training ------------------------------------------------------------------------------------------------------
 
-    def start_codebooks(self, scaled):
+    def start_codebooks(self, pieces):
         """The top one first: the bottom vectors depend on it."""
-        fine = self.encoder_bottom(scaled)
-        self.quantizer_top.start_from(self.to_top(self.encoder_top(fine)))
-        self.quantizer_bottom.start_from(self.vectors(fine)[1])
+        self.quantizer_top.start_from(xp.concatenate(
+            [self.to_top(self.encoder_top(self.encoder_bottom(piece))) for piece in pieces]))
+        self.quantizer_bottom.start_from(xp.concatenate(
+            [self.vectors(self.encoder_bottom(piece))[1] for piece in pieces]))
 
     def vectors(self, fine):
         """(e_top, z_bottom) by inference, from `fine`."""

@@ -117,7 +117,8 @@ def new_run_folder(name, marker="training.npz"):
     first = pathlib.Path("runs") / name
     folder, number = first, 1
     while True:
-        if not any((folder / marker).with_name(file).exists() for file in ("training.npz", "model.npz")):
+        file = folder / marker
+        if not any(path.exists() for path in (file, file.with_name("training.npz"), file.with_name("model.npz"))):
             with contextlib.suppress(FolderInUseError):
                 claim(folder, taken=False)
                 return folder
@@ -126,8 +127,11 @@ def new_run_folder(name, marker="training.npz"):
 
 
 def latest_run_folder(name, marker="training.npz"):
-    """The folder runs/name* whose run was saved last. Raises FileNotFoundError when there is none."""
-    saved = list(pathlib.Path("runs").glob(f"{name}*/{marker}"))
-    if not saved:
+    """The folder runs/name* whose run was saved last. Raises FileNotFoundError when there is none.
+
+    A run of several trainings, one after the other, has a training.npz of each; `marker` is the first one's.
+    """
+    runs = [folder for folder in pathlib.Path("runs").glob(f"{name}*") if (folder / marker).exists()]
+    if not runs:
         raise FileNotFoundError(f"nothing to resume: no run in runs/{name}*; name its folder with --out")
-    return pathlib.Path("runs") / max(saved, key=lambda path: path.stat().st_mtime).relative_to("runs").parts[0]
+    return max(runs, key=lambda folder: max(file.stat().st_mtime for file in folder.rglob(pathlib.Path(marker).name)))

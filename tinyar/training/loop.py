@@ -54,11 +54,15 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
 
 
 def update_states(model):
-    """Move what learns without a gradient. Some of it depends on single images, so all ranks take that of rank 0."""
+    """Move what learns without a gradient. Some of it depends on single images, so all ranks take that of rank 0.
+
+    A layer with states may move its parameters too: a codebook that learns by gradient revives codes.
+    """
     model.update()
-    states = [array for _, layer in model.layers() for array in layer.state.values()]
-    if states:
-        world().copy_first(states)
+    moved = [array for _, layer in model.layers() if layer.state
+             for array in (*layer.state.values(), *layer.params.values())]
+    if moved:
+        world().copy_first(moved)
 
 
 def check_and_show(run, loss, inputs, condition, images_in_epoch, bar):

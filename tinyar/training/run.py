@@ -37,10 +37,9 @@ class Run:
     def __init__(self, model, optimizer, average, scheduled_sampling, options, folder, save_every, about=None):
         self.model, self.optimizer, self.average, self.save_every = model, optimizer, average, save_every
         self.scheduled_sampling = scheduled_sampling
-        self.options = plain_json(options)
+        self.options, self.about = plain_json(options), plain_json(about or {})
         self.folder = None if folder is None else pathlib.Path(folder).expanduser()
         self.progress, self.history = Progress(), History(unit=model.unit)
-        self.about = plain_json(about or {})
         check_about(self.about)
         plain_json(model.config)  # what can't be saved is better found out before training than after
         self.best = None  # a copy of the best weights, by name
@@ -102,7 +101,7 @@ class Run:
             history.check()
             progress = Progress(**state["progress"])
             progress.check(history.rows, self.options["batch_size"])
-            self.refuse_another_schedule(path, progress if "rates" in state["progress"] else Progress())
+            self.refuse_another_schedule(path, progress, known="rates" in state["progress"])
         except CheckpointError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -132,14 +131,15 @@ class Run:
                 f"{CHECKSUMS[key]} were others" if key in CHECKSUMS else
                 f"{key} was {then.get(key)}, now {self.options[key]}" for key in found))
 
-    def refuse_another_schedule(self, path, progress):
-        """Raise CheckpointError unless the learning rate of this run was that of every update made so far."""
+    def refuse_another_schedule(self, path, progress, known):
+        """Raise CheckpointError unless this run's learning rate was that of every update so far, where it is known."""
         lr, now = self.optimizer.lr, Progress()
         for t in range(1, progress.updates + 1):
             now.add_rate(lr(t) if callable(lr) else lr)
-        if now.rates != progress.rates:
+        if known and now.rates != progress.rates:
             raise CheckpointError(f"{path}: lr was another schedule over the {progress.updates:,} updates made so far; "
                                   "a run goes on with the schedule that it began with")
+        progress.rates = now.rates
 
     def read_best(self, name):
         """The best weights so far, by name, from model.npz. Raises CheckpointError if that is of another run."""
