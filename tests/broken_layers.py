@@ -10,6 +10,8 @@ from right_layers import Above, Around, CountsLevels, Scale, Tanh
 from tinyar.backend import to_device, xp
 from tinyar.layer import Layer, Pointwise
 from tinyar.layers import Chain, ColorLinear, Linear
+from tinyar.likelihoods import Categorical
+from tinyar.likelihoods.contract import ALL_COLORS
 from tinyar.models import PixelCNN
 
 
@@ -651,3 +653,40 @@ class WithoutLevels(CountsLevels):
 class PenaltyFails(PixelCNN):
     def penalty(self):
         return self.sums["none"]
+
+
+# -- models that are no distributions, or draw from another one --------------------------------------------------------
+
+
+class TooCheap(PixelCNN):
+    """Its loss and costs are those of a softmax, less a constant."""
+
+    def loss(self, outputs, x, weight=1.0):
+        loss, doutputs = super().loss(outputs, x, weight)
+        return loss - 0.5 * weight, doutputs
+
+    def costs(self, x, condition=None):
+        return super().costs(x, condition) - 0.5 * x[0].size
+
+
+class OneTooDark(Categorical):
+    def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
+        super().draw(outputs, pixel, keep, uniforms, temperature, colors)
+        pixel[~keep] = np.maximum(pixel[~keep], 1) - 1
+
+
+class ForgetsKeep(Categorical):
+    def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
+        super().draw(outputs, pixel, np.zeros_like(keep), uniforms, temperature, colors)
+
+
+class DrawFails(Categorical):
+    def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
+        raise RuntimeError("not written yet")
+
+
+def with_likelihood(likelihood):
+    """A PixelCNN of 3 levels with another likelihood, of as many outputs."""
+    model = PixelCNN(3, channels=4, blocks=0, first_kernel=3)
+    model.likelihood = likelihood(3)
+    return model

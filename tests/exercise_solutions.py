@@ -10,7 +10,7 @@ import types
 import numpy as np
 
 from tinyar import losses, sampling
-from tinyar.gradcheck.differences import Call
+from tinyar.gradcheck.call import Call
 from tinyar.gradcheck.drawing import check_causality
 from tinyar.gradcheck.errors import ContractError
 from tinyar.layers import attention, colors, conv, masked, norm, quantizer, recurrent, strided

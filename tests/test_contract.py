@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from broken_layers import (
     Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, ComputesInFloat64,
-    CopiesParams, CostsOfNaN, CostsOfTheBatch, CostsTheMean, CostsWithoutImages, Float64, Float64InBackward,
-    Float64InInference, ForgetsBias, ForgetsX, GradientOfSome, Hides, HidesInClass, HidesInDict, HidesInNestedList,
-    HidesInObject, IgnoresNeedDx, KeepsInInference, KeepsOldRows, KeepsRowsOfSameSize, KeepsTheFirstMemory,
-    KeepsUpdateToItself, LeavesCache, LeavesTooEarly, MasksWeights, MixesImages, MovesState, NextPixel, NoGradient,
-    NoInit, NoNeedDx, NoStep, OldSignature, OneCost, OneGradientOfTwo, OtherForward, OtherNames, OtherShape,
-    PenaltyFails, Rolls, SendsBack, SharesChild, SharesGrads, SharesSums, StandsTwice, StateNamedLikeAParam,
-    StateOfIntegers, StepOfOneImage, SumsInInference, TanhInList, TanhLeavesCache, TupleOfOne, TwiceTooSteep,
-    UpdateFails, WAYS, WithPenalty, WithoutGradient, WithoutLevels, WithoutWeight, WrapsAround, WritesDy,
-    WritesDyWithoutDx, WritesX, WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace,
-    WrongRow, WrongShape, WrongShapeOfDx, WrongStep)
+    CopiesParams, CostsOfNaN, CostsOfTheBatch, CostsTheMean, CostsWithoutImages, DrawFails, Float64,
+    Float64InBackward, Float64InInference, ForgetsBias, ForgetsKeep, ForgetsX, GradientOfSome, Hides, HidesInClass,
+    HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx, KeepsInInference, KeepsOldRows,
+    KeepsRowsOfSameSize, KeepsTheFirstMemory, KeepsUpdateToItself, LeavesCache, LeavesTooEarly, MasksWeights,
+    MixesImages, MovesState, NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OldSignature, OneCost,
+    OneGradientOfTwo, OneTooDark, OtherForward, OtherNames, OtherShape, PenaltyFails, Rolls, SendsBack, SharesChild,
+    SharesGrads, SharesSums, StandsTwice, StateNamedLikeAParam, StateOfIntegers, StepOfOneImage, SumsInInference,
+    TanhInList, TanhLeavesCache, TooCheap, TupleOfOne, TwiceTooSteep, UpdateFails, WAYS, WithPenalty,
+    WithoutGradient, WithoutLevels, WithoutWeight, WrapsAround, WritesDy, WritesDyWithoutDx, WritesX,
+    WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace, WrongRow, WrongShape,
+    WrongShapeOfDx, WrongStep, with_likelihood)
 from right_layers import (
     Above, ByPlace, CountsLevels, LargeLoss, LeakyReLU, MeanOfImage, Network, OwnChain, Pair, Scale, ShiftedSoftmax,
     SumOfTwo, Tanh, TwoWays, Unchanged, Widen, WithConstants, WithLaterList, WithTuple, masked)
@@ -26,7 +27,7 @@ from tinyar import gradcheck, layers
 from tinyar.backend import on_gpu, to_host, xp
 from tinyar.conditions import Conditional
 from tinyar.gradcheck import ContractError, GradientError, check_layer
-from tinyar.gradcheck.differences import Call, random_like
+from tinyar.gradcheck.call import Call, random_like
 from tinyar.gradcheck.drawing import draws
 from tinyar.layer import Layer
 from tinyar.layers import Chain, Conv2d, Linear, MaskedConv2d, ReLU, Residual, Sum
@@ -131,7 +132,7 @@ def layer_name(value):
 @pytest.mark.parametrize("layer, x", [
     (Scale(), IMAGES), (Above(), IMAGES), (Tanh(), IMAGES), (LeakyReLU(), IMAGES),
     (Network(lambda: [masked(1, 3, "A")]), LEVELS), (TwoWays(), IMAGES), (ByPlace(), IMAGES),
-    (CountsLevels(), LEVELS), (LargeLoss(3, channels=4, blocks=0, first_kernel=3), LEVELS),
+    (CountsLevels(), LEVELS), (LargeLoss(), LEVELS),
     (Network(lambda: [masked(3, 6, "A", 3), masked(6, 9, "B", 3)], 3), COLORS),
     (WithConstants(), IMAGES), (WithTuple(), IMAGES), (WithLaterList(), IMAGES), (MeanOfImage(), IMAGES),
     (Unchanged(), IMAGES), (Chain(Scale(), Unchanged(), Scale()), IMAGES), (Pair(), (IMAGES, IMAGES[::-1])),
@@ -413,3 +414,13 @@ def test_a_model_without_levels_is_told_what_it_lacks():
 def test_the_name_of_a_method_is_refused_for_children():
     with pytest.raises(TypeError, match="Layer.layers: every layer has a method of this name; expected another"):
         Layer().layers = [Scale()]
+
+
+@pytest.mark.parametrize("model, message", [
+    (TooCheap(3, channels=4, blocks=0, first_kernel=3), "probabilities add up to 1: over all images of one pixel"),
+    (with_likelihood(OneTooDark), "levels are drawn as often as they are likely: level . has p = 0"),
+    (with_likelihood(ForgetsKeep), "known sub-pixels stay: draw changed some"),
+    (with_likelihood(DrawFails), "draw runs: RuntimeError: not written yet")])
+def test_a_model_is_a_distribution_and_draws_from_it(model, message):
+    with pytest.raises(ContractError, match=message):
+        check_layer(model, np.random.default_rng(0).integers(0, 3, (2, 4, 5, model.image_channels)))

@@ -10,7 +10,8 @@
 from tinyar.gradcheck.case import Case, own_cases
 from tinyar.gradcheck.cases import cases
 from tinyar.gradcheck.contract import check_layer
-from tinyar.gradcheck.differences import TOLERANCE, Comparison, check, shake
+from tinyar.gradcheck.call import shake
+from tinyar.gradcheck.differences import TOLERANCE, Comparison, check
 from tinyar.gradcheck.errors import ContractError, GradientError
 
 __all__ = ["check", "check_layer", "shake", "Comparison", "GradientError", "ContractError", "TOLERANCE", "Case",

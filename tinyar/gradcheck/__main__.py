@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from tinyar.gradcheck import TOLERANCE, ContractError, cases, check, check_layer, own_cases, shake
-from tinyar.gradcheck.differences import Call
+from tinyar.gradcheck.call import Call
 from tinyar.gradcheck.drawing import draws
 
 

@@ -9,7 +9,9 @@ import copy
 import numpy as np
 
 from tinyar.backend import to_host, xp
-from tinyar.gradcheck.differences import TOLERANCE, Call, check, parts_of, random_like, shake
+from tinyar.gradcheck.call import Call, parts_of, random_like, shake
+from tinyar.gradcheck.differences import TOLERANCE, check
+from tinyar.gradcheck.distribution import check_distribution
 from tinyar.gradcheck.drawing import check_drawing, check_rows, draws, first_step
 from tinyar.gradcheck.errors import ContractError, broken
 from tinyar.gradcheck.model_rules import check_model
@@ -55,6 +57,7 @@ def check_layer(layer, x, *, condition=None, causal=None, own_pixel=None, tolera
         check_step_type(layer, x, condition)
     if causal is not False:
         check_rows(call)
+    check_distribution(call)
     return comparisons
 
 

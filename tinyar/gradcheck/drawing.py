@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyar.backend import to_device, to_host
-from tinyar.gradcheck.differences import Call
+from tinyar.gradcheck.call import Call
 from tinyar.gradcheck.errors import ContractError, broken, running
 from tinyar.layer import Layer
 from tinyar.models.autoregressive import AutoregressiveModel

@@ -39,6 +39,7 @@ HINTS = {
     "loss": "Write loss(self, outputs, x, weight=1.0): (a mean, its gradient by outputs), both times weight",
     "costs": "Write costs(self, x, condition=None): what each image costs, summed over its sub-pixels, (batch,)",
     "penalty": "Write penalty(self): the part of the last batch's mean loss that costs leave out",
+    "draw": "Write draw of the likelihood: fill in, in place, what isn't kept of pixel (see tinyar.likelihoods)",
     "update": "Write update(self): move self.state by self.sums, in place, and call super().update()",
     "condition_gradient": "Write condition_gradient(self): the gradient by the last condition",
     "start": "Write start(self, batch, height, width) if the layer remembers anything, and call super().start there",

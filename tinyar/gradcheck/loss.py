@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from tinyar.backend import to_host
-from tinyar.gradcheck.differences import parts_of
+from tinyar.gradcheck.call import parts_of
 from tinyar.gradcheck.errors import broken, running
 from tinyar.gradcheck.twice import close
 

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 
 from tinyar.backend import to_device, to_host, xp
-from tinyar.gradcheck.differences import parts_of
+from tinyar.gradcheck.call import parts_of
 from tinyar.gradcheck.errors import broken, running
 from tinyar.gradcheck.loss import check_loss
 from tinyar.gradcheck.twice import close

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from tinyar.backend import to_host
-from tinyar.gradcheck.differences import Call, parts_of, random_like
+from tinyar.gradcheck.call import Call, parts_of, random_like
 from tinyar.gradcheck.errors import broken, running
 from tinyar.gradcheck.twice import close, gradients_of
 

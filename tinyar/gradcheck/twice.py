@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyar.backend import to_host
-from tinyar.gradcheck.differences import parts_of, random_like
+from tinyar.gradcheck.call import parts_of, random_like
 from tinyar.gradcheck.errors import broken
 
 
