@@ -281,7 +281,8 @@ def load_again(about, data_dir=None):
     """The dataset of a run, from the `about` in its checkpoint. Raises ValueError if that doesn't say which it was."""
     options = about.get("options", {})
     if not options.get("data"):
-        raise ValueError("the checkpoint doesn't say which data it was trained on: expected one written by an example")
+        raise ValueError("the checkpoint doesn't say which data it was trained on: expected one written by an example, "
+                         "or by training.fit(..., about={'options': {'data': ..., 'levels': ...}})")
     check_folder(options["data"], data_dir)
     return load(options["data"], data_dir, options_of_data(options))
 

@@ -125,7 +125,8 @@ def check(args, subjects, dataset, labels):
                          "trained with --classes")
     if args.classify and (labels is None or not same_classes(first, dataset)):
         raise ValueError(f"--classify: the model has learned other classes than those of {dataset.name}, which has "
-                         f"{'no labels' if labels is None else 'labels of its own'}")
+                         f"{'no labels' if labels is None else 'labels of its own'}"
+                         + ("" if first.about["options"].get("data") else "; its file doesn't say which it learned"))
 
 
 def other_images(args, subject, dataset, n):

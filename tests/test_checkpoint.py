@@ -77,6 +77,14 @@ def test_a_model_of_a_class_outside_tinyar_comes_back(tmp_path):
         checkpoint.load(tmp_path / "c.npz", PixelCNN)
 
 
+def test_a_class_of_ones_own_by_the_name_of_tinyars_isnt_taken_for_it(tmp_path):
+    own = type("PixelCNN", (PixelCNN,), {})
+    checkpoint.save(tmp_path / "c.npz", own(**SMALL))
+    with pytest.raises(checkpoint.CheckpointError, match=f"holds a 'PixelCNN' of {own.__module__}; .* give it as well"):
+        checkpoint.load(tmp_path / "c.npz")
+    assert type(checkpoint.load(tmp_path / "c.npz", own)[0]) is own
+
+
 @pytest.mark.parametrize("kind, options", [
     (PixelCNN, dict(image_channels=3, channels=9, blocks=1, first_kernel=3, kernel_size=3)),
     (GatedPixelCNN, dict(image_channels=3, channels=6, first_kernel=3, dilations=(1,)))])

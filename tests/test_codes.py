@@ -34,7 +34,7 @@ def autoencoder():
 def told(classes=0, seed=0):
     """A prior of 7 codes, told 5 kinds of coarser codes, in float64, away from its start."""
     model = GatedPixelCNN(7, classes=classes, map_codes=5, map_units=1, seed=seed, **PRIOR)
-    return gradcheck.differences.shake(model.astype(xp.float64))
+    return gradcheck.shake(model.astype(xp.float64))
 
 
 # -- the conditioner ---------------------------------------------------------------------------------------------------
@@ -272,3 +272,11 @@ def test_frequencies_of_more_codes_than_there_are_is_refused():
     np.testing.assert_array_equal(codes.frequencies(np.array([0, 1, 1]), 4), [2 / 7, 3 / 7, 1 / 7, 1 / 7])
     with pytest.raises(ValueError, match="codes: expected 0 .. 3, got 7"):
         codes.frequencies(np.array([0, 1, 7]), 4)
+
+
+def test_an_autoencoder_without_a_quantizer_has_no_codes(tmp_path):
+    class Plain:
+        quantizers = {}
+
+    with pytest.raises(ValueError, match="Plain has no codes: expected a tinyar.layers.VectorQuantizer in it"):
+        codes.levels_of(Plain())

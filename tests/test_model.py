@@ -11,6 +11,7 @@ from tinyar.backend import to_device, to_host, xp
 from tinyar.conditions import Conditional, told
 from tinyar.gradcheck.held import held_choices
 from tinyar.layers import ELU, Linear
+from tinyar.likelihoods import LogisticMixture
 from tinyar.losses import nats, softmax_cross_entropy
 from tinyar.model import Model
 from tinyar.models import VQVAE, GatedPixelCNN, PixelCNN
@@ -235,3 +236,18 @@ def test_a_model_without_costs_is_trained_without_held_out_images():
     with pytest.raises(TypeError, match="validation: WithoutCosts has no costs, so it can't be measured; expected"):
         training.fit(model, DIGITS.train.images[:4], DIGITS.validation.images[:4], epochs=1)
     assert len(training.fit(model, DIGITS.train.images[:4], epochs=1).rows) == 1
+
+
+@pytest.mark.parametrize("kind, options", [
+    (PixelCNN, dict(channels=6, blocks=1, first_kernel=3, kernel_size=3)),
+    (GatedPixelCNN, dict(channels=6, first_kernel=3, dilations=(1,))),
+    (models.RowLSTM, dict(hidden=4, layers=1, first_kernel=3))])
+@pytest.mark.parametrize("image_channels", [1, 3])
+def test_another_likelihood_takes_the_place_of_the_softmax(kind, options, image_channels):
+    class WithMixture(kind):
+        def meaning(self, levels, image_channels, one_hot):
+            return LogisticMixture(levels, image_channels, components=2)
+
+    model = WithMixture(levels=5, image_channels=image_channels, ordered_colors=False, **options)
+    assert model.outputs == LogisticMixture(5, image_channels, 2).outputs(image_channels)
+    gradcheck.check_layer(model, np.random.default_rng(0).integers(0, 5, (2, 4, 5, image_channels)), entries=5)

@@ -1,5 +1,6 @@
 """What README.md and examples/README.md say is so: their code runs, and what they name is there."""
 
+import ast
 import contextlib
 import dataclasses
 import functools
@@ -14,7 +15,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from tinyar import data, models, training
+from tinyar import data, models, sampling, training
 from tinyar.backend import to_host
 from tinyar.gradcheck import __main__ as gradcheck_command
 from tinyar.training import checkpoint
@@ -107,12 +108,22 @@ def test_the_recipes_run(tmp_path, monkeypatch):
     for name, kind in (("pixelcnn-digits", models.PixelCNN), ("gated-digits", models.GatedPixelCNN)):
         model = kind(levels=17, channels=4, kernel_size=3, seed=0)
         training.fit(model, images, images, epochs=1, out=f"runs/{name}", about={"options": {"data": "digits"}})
-    load_model, own_array, curves, export = blocks(section(LESSONS, "Recipes"))
+    load_model, own_array, by_class, other_levels, likelihood, curves, export = blocks(section(LESSONS, "Recipes"))
     namespace = {}
     assert re.fullmatch(r"\d\.\d{4} bits/dim\n", ran(load_model, namespace, {}))
     assert namespace["images"].shape == (8, 8, 8, 1)
     best, unit = ran(own_array, {}, {}).split()
     assert 1.9 < float(best) < 2.3 and unit == "bits/dim"  # four levels of noise have 2 bits
+    costs = ast.literal_eval(ran(by_class, {}, {}))
+    assert sorted(costs) == list(range(10)) and all(50 < nats < 200 for nats in costs.values())
+    ran(other_levels, namespace, {})
+    pairs = list(zip(namespace["other"].arrays(), namespace["model"].arrays()))
+    assert namespace["other"].levels == 4 and len(pairs) > 6
+    assert [one.shape == array.shape for (_, one), (_, array) in pairs] == [True] * (len(pairs) - 2) + [False] * 2
+    assert all((to_host(one) == to_host(array)).all() for (_, one), (_, array) in pairs[:-2])
+    ran(likelihood, namespace, {})
+    model = namespace["MixturePixelCNN"](levels=17, channels=4, blocks=1, kernel_size=3)
+    assert model.outputs == 15 and sampling.sample(model, 1, (2, 2)).max() < 17
     ran(curves, {}, {})
     assert (tmp_path / "runs" / "curves.png").stat().st_size > 5000
     ran(export, {}, {})
@@ -140,7 +151,7 @@ def test_the_published_recipe_of_pixelcnnpp():
 
 
 def test_blocks_are_all_looked_at():
-    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 8]
+    assert [len(blocks(page.read_text())) for page in PAGES] == [4, 11]
 
 
 # -- the layers of the lesson ------------------------------------------------------------------------------------------

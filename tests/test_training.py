@@ -22,7 +22,7 @@ from tinyar.training.folders import FolderInUseError, latest_run_folder, new_run
 from tinyar.training.history import History
 from tinyar.training.interrupt import Interrupt
 from tinyar.models import VQVAE, VQVAE2, GatedPixelCNN, PixelCNN, PixelCNNpp, PixelSNAIL, RowLSTM
-from tinyar.optim import Adam, WeightAverage, cosine
+from tinyar.optim import Adam, Optimizer, WeightAverage, cosine
 from tinyar.training.parallel import Workers, micro_batch_size
 
 SMALL = dict(levels=17, channels=8, blocks=1, first_kernel=5, kernel_size=3)
@@ -352,6 +352,31 @@ def test_whichever_model_diverges_says_so(make):
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_an_optimizer_that_does_not_count_its_steps_is_refused():
+    class Descent(Optimizer):
+        def __init__(self, model, lr):
+            super().__init__(model, lr, eps=0.0, means=())
+
+        def step(self):
+            for _, param, grad in self.model.parameters():
+                param -= self.learning_rate() * grad
+
+    with pytest.raises(TypeError, match="Descent.step left t at 0 in update 1; expected it to begin with"):
+        fit(optimizer=Descent, epochs=1)
+
+
+def test_an_optimizer_of_another_make_is_refused():
+    class Duck:
+        def __init__(self, model, lr):
+            pass
+
+        def step(self):
+            pass
+
+    with pytest.raises(ValueError, match="optimizer: expected a class of tinyar.optim.Optimizer"):
+        fit(optimizer=Duck, epochs=1)
+
+
 def test_what_an_optimizer_keeps_is_never_saved_spoilt(tmp_path):
     """A square may be infinite where gradient, weights and loss aren't."""
     fit(out=tmp_path, epochs=1, batch_size=60)

@@ -149,6 +149,15 @@ def test_training_on_does_not_start_the_codebook_again():
     np.testing.assert_array_equal(to_host(model.quantizer.codebook), codebook)
 
 
+def test_training_on_other_images_divides_by_their_variance():
+    model = make()
+    model.prepare(images())
+    dim = images() // 3
+    training.fit(model, dim, epochs=1, threads=1)
+    scaled = dim * (2 / 16) - 1
+    assert float(model.state["variance"][0]) == pytest.approx(scaled.var(), rel=1e-5)
+
+
 def test_it_learns_and_uses_its_codes(trained):
     assert training.evaluate(trained, DIGITS.test.images) < 0.2
     counts = np.bincount(codes.extract(trained, DIGITS.train.images).reshape(-1), minlength=32)

@@ -114,7 +114,7 @@ def gradient_at_top(model, without=()):
 
 
 def test_the_gradient_of_the_top_codes_is_the_sum_of_two_ways():
-    model = gradcheck.differences.shake(small().astype(xp.float64))
+    model = gradcheck.shake(small().astype(xp.float64))
     whole = gradient_at_top(model)
     by_bottom, by_up = gradient_at_top(model, ["up"]), gradient_at_top(model, ["decoder_top"])
     assert np.abs(by_bottom).min() > 0 and np.abs(by_up).min() > 0
@@ -123,7 +123,7 @@ def test_the_gradient_of_the_top_codes_is_the_sum_of_two_ways():
 
 
 def test_without_a_reconstruction_the_bottom_commitment_reaches_the_top():
-    model = gradcheck.differences.shake(small().astype(xp.float64))
+    model = gradcheck.shake(small().astype(xp.float64))
     outputs = model.forward(to_device(images()))
     model.zero_grads()
     model.backward((0 * outputs[0], 1.0))
@@ -145,7 +145,7 @@ def test_top_codes_depend_on_nothing_of_the_bottom():
 
 
 def test_bottom_codes_depend_on_the_values_of_the_top_ones_but_not_on_their_order():
-    model, x = gradcheck.differences.shake(small()), images()
+    model, x = gradcheck.shake(small()), images()
     top, bottom = model.codes_of(x)
     order = np.array([3, 1, 4, 0, 2])
     y = to_host(model(to_device(x)))

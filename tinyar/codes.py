@@ -94,6 +94,8 @@ def read_or_extract(path, autoencoder, dataset):
 
 def levels_of(autoencoder):
     """{how the names of a level's arrays begin: its quantizer}, the coarsest first; "" where there is only one."""
+    if not autoencoder.quantizers:
+        raise ValueError(f"{type(autoencoder).__name__} has no codes: expected a tinyar.layers.VectorQuantizer in it")
     several = len(autoencoder.quantizers) > 1
     return {name.removeprefix("quantizer_") + "_" if several else "": quantizer
             for name, quantizer in autoencoder.quantizers.items()}

@@ -4,7 +4,7 @@ import importlib.util
 import pathlib
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class Case:
 
     x          an array, or the shape of one; or a list of these for a layer of several inputs
     levels     x is an image of so many levels, otherwise normal numbers
-    condition  the shape of a conditional model's condition
+    condition  the shape of a conditional model's condition; of your own file's models None is made to one that fits
     causal     as for check_layer: False for a causal layer that changes the size, which can't be drawn alone
     entries    of each tensor, how many to try: fewer for a model of very many tensors
     """
@@ -72,7 +72,7 @@ def own_cases(path):
         if not isinstance(offered, (list, tuple)):
             raise TypeError("cases() must return a list of (title, layer, x or its shape), "
                             f"got {type(offered).__name__}")
-        found = [case if isinstance(case, Case) else case_of(case) for case in offered]
+        found = [with_condition(case if isinstance(case, Case) else case_of(case)) for case in offered]
     except (Exception, SystemExit) as error:
         line = next((f", line {frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__))
                      if pathlib.Path(frame.filename) == path.absolute()), "")
@@ -82,6 +82,17 @@ def own_cases(path):
     if not found:
         raise ValueError(f"{path}: its function cases() returned no cases")
     return found
+
+
+def with_condition(case):
+    """The case, with a condition if its model takes one: without, a wrong gradient of it wouldn't show."""
+    model = case.layer
+    told = getattr(model, "classes", 0) or getattr(model, "map_channels", 0)
+    if case.condition is not None or not told or getattr(model, "map_codes", 0) or not hasattr(model, "condition"):
+        return case
+    n, height, width = np.shape(case.inputs()[0])[:3]
+    maps = np.zeros((n, height, width, model.map_channels)) if getattr(model, "map_channels", 0) else None
+    return replace(case, condition=np.shape(model.condition(n, np.zeros(n, int) if model.classes else None, maps)))
 
 
 def case_of(entry):

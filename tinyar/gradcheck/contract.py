@@ -76,17 +76,22 @@ def check_number_type(layer, x, condition):
     call = Call(twin, x, condition)
     call.inputs = [part.astype(xp.float32) for part in call.inputs]
     call.condition = [part.astype(xp.float32) for part in call.condition]
-    found = {"layer(x)": parts_of(call())}
+    found = {"layer(x)": arrays_of(call())}
     y = call.forward()
-    found |= {"forward(x)": parts_of(y)}
+    found |= {"forward(x)": arrays_of(y)}
     check_tree(twin)  # once more: a layer made in forward shows up now
-    found |= {"dx of backward": parts_of(call.backward(random_like(y, np.random.default_rng(0))))}
+    found |= {"dx of backward": arrays_of(call.backward(random_like(y, np.random.default_rng(0))))}
     for name, parts in found.items():
         others = [part.dtype for part in parts if part.dtype != xp.float32]
         if others:
             raise broken(layer, "float32 parameters compute in float32", f"{name} is {others[0]}",
                          "Use Python floats (2 ** 0.5), since float32_array * np.sqrt(2.0) becomes float64 in NumPy 2; "
                          "make arrays with dtype=self.dtype or x.dtype")
+
+
+def arrays_of(y):
+    """What has a number type in an output, or in a tuple of them: not None, nor a Python number."""
+    return [part for part in (y if isinstance(y, tuple) else (y,)) if hasattr(part, "dtype")]
 
 
 def check_step_type(layer, x, condition):

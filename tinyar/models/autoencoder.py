@@ -39,7 +39,8 @@ class Autoencoder(Model):
 
     x (batch, height, width, image_channels), integers 0 .. levels - 1, which the network sees as -1 .. 1. Sides of
     images are multiples of `stride`. components: of the mixture. A subclass writes start_codebooks(pieces), __call__,
-    forward and backward. Raises ValueError for another `output`.
+    forward and backward. Its quantizers are VectorQuantizers, or subclasses: notes, codes and the gradient check look
+    for these. Raises ValueError for another `output`.
     """
 
     def __init__(self, levels, image_channels, output, components, stride):
@@ -61,13 +62,13 @@ class Autoencoder(Model):
         return {name: layer for name, layer in self.layers() if isinstance(layer, VectorQuantizer)}
 
     def prepare(self, images):
-        """Take the variance of the images, by which squared errors are divided, and start the codebooks. Only once."""
-        if self.state["prepared"][0]:
-            return
+        """Take the variance of the images, by which squared errors are divided, and, only once, start the codebooks."""
         if not len(images):
             raise ValueError(f"{type(self).__name__}: prepare: expected at least one image, got none")
         check_levels(type(self).__name__, images, self.levels)
         self.state["variance"][...] = self.variance_of(images)
+        if self.state["prepared"][0]:
+            return
         self.start_codebooks(self.pieces(images[:min(IMAGES_TO_START_FROM, max(LEAST, NUMBERS // images[0].size))]))
         self.state["prepared"][...] = 1
 

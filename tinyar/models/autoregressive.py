@@ -73,6 +73,12 @@ class AutoregressiveModel(Model):
         self.color_passes = likelihood.passes(self.colors)
         self.inputs, self.outputs = self.levels if one_hot else image_channels, likelihood.outputs(image_channels)
 
+    def meaning(self, levels, image_channels, one_hot):
+        """The likelihood of PixelCNN and its relatives: a softmax. A subclass may return another one, such as a mixture
+        of logistics; how many outputs the network has follows from it.
+        """
+        return softmax_over(levels, one_hot)
+
     def head(self, channels, widths, activation, rng):
         """The last layers, a list: (activation, 1x1 convolution) to each of the widths, then to the outputs."""
         links, widths = [], [channels, *widths, self.outputs]

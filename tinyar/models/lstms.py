@@ -25,7 +25,7 @@ from tinyar.layers.gated import horizontal_convolution
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.pointwise import ReLU
 from tinyar.layers.row_lstm import RowRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
+from tinyar.models.autoregressive import AutoregressiveModel
 from tinyar.models.options import check_count, check_kernel, whole_numbers
 from tinyar.models.pixelrnn import open_forget_gates
 
@@ -106,7 +106,8 @@ class RowLSTM(ResidualLSTM):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, hidden=16, layers=7, first_kernel=7,
                  kernel_size=3, residual=True, head=(32, 32), one_hot=False, classes=0, map_channels=0, seed=0):
-        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
+        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+                         classes, map_channels)
         check_kernel(self, "kernel_size", kernel_size)
         self.kernel_size = kernel_size
         self.build(hidden, layers, first_kernel, residual, head, np.random.default_rng(seed))
@@ -131,7 +132,8 @@ class DiagonalBiLSTM(ResidualLSTM):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, hidden=16, layers=7, first_kernel=7,
                  residual=True, head=(32, 32), one_hot=False, classes=0, map_channels=0, seed=0):
-        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
+        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+                         classes, map_channels)
         self.build(hidden, layers, first_kernel, residual, head, np.random.default_rng(seed))
 
     def gates_and_recurrence(self, hidden, rng):

@@ -19,7 +19,7 @@ from tinyar.layers.dropout import Dropout
 from tinyar.layers.masked import MaskedConv2d
 from tinyar.layers.norm import LayerNorm
 from tinyar.layers.pointwise import ReLU
-from tinyar.models.autoregressive import AutoregressiveModel, softmax_over
+from tinyar.models.autoregressive import AutoregressiveModel
 from tinyar.models.options import check_count, check_kernel, whole_numbers
 
 PUBLISHED = {
@@ -64,7 +64,8 @@ class PixelCNN(AutoregressiveModel):
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, blocks=5, block="bottleneck",
                  first_kernel=7, kernel_size=7, layer_norm=True, residual=True, head=(64,), one_hot=False, classes=0,
                  map_channels=0, dropout=0.0, seed=0):
-        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
+        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+                         classes, map_channels)
         head = whole_numbers("head", head)
         if block not in ("bottleneck", "plain"):
             raise ValueError(f"PixelCNN: block is 'bottleneck' or 'plain', got {block!r}")
@@ -88,7 +89,8 @@ class PixelCNN(AutoregressiveModel):
     def body(self, rng):
         """The layers of one block, a list, from self.channels to as many: causal, and free to see their own pixel.
 
-        rng draws their first weights. A subclass may return others.
+        rng draws their first weights. A subclass may return others. It is asked once a block, while PixelCNN.__init__
+        runs: what a subclass's body needs is set before that.
         """
         if self.block == "plain":
             return [ReLU(), *self.convolution(self.channels, self.channels, self.kernel_size, "B", rng)]

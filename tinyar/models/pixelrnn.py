@@ -15,7 +15,7 @@ from tinyar.layer import Layer
 from tinyar.layers.combine import Chain
 from tinyar.layers.pointwise import Linear
 from tinyar.layers.recurrent import SequenceRecurrence
-from tinyar.models.autoregressive import AutoregressiveModel, softmax_over, start_small
+from tinyar.models.autoregressive import AutoregressiveModel, start_small
 from tinyar.models.options import check_count
 
 PUBLISHED = {
@@ -52,7 +52,8 @@ class PixelRNN(AutoregressiveModel):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=False, hidden=256, layers=1, truncate=None,
                  one_hot=False, classes=0, map_channels=0, seed=0):
-        super().__init__(softmax_over(levels, one_hot), image_channels, ordered_colors, one_hot, classes, map_channels)
+        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+                         classes, map_channels)
         if self.colors > 1:
             raise ValueError("PixelRNN: ordered_colors: its steps are pixels, so the colours of one can't depend on "
                              f"each other; expected False for image_channels={image_channels}")

@@ -11,7 +11,8 @@ from tinyar.optim.arrays import check_arrays, check_count_of_updates, copy_array
 class Optimizer:
     """What all optimizers have in common: a learning rate, the number t of updates, a running mean for each parameter.
 
-    lr is a number, or a schedule: a function of t. means: the names of the means. A subclass writes `step`.
+    lr is a number, or a schedule: a function of t. means: the names of the means. A subclass writes `step`, and begins
+    it with self.t += 1.
     Raises ValueError for a negative lr or eps.
     """
 

@@ -39,6 +39,8 @@ def save(path, model, state=None):
     check_numbers(path, of_room("state", arrays))
     header = {"format": "tinyar", "version": VERSION,
               "model": type(model).__name__, "config": model.config, "state": plain}
+    if not type(model).__module__.startswith("tinyar."):
+        header["module"] = type(model).__module__  # of a class of one's own
     header = as_text(header)
     digests = {"header": digest({"header": header}), "model": digest(of_room("model", arrays)),
                "state": digest(of_room("state", arrays))}
@@ -180,8 +182,9 @@ def build(path, header, kind=None):
     """A new model of the options in the header: of the class `kind`, or of tinyar's own of that name."""
     name, config = header["model"], header["config"]
     if kind is None:
-        if name not in models.__all__:
-            raise CheckpointError(f"{path}: holds a {name!r}; this tinyar knows {', '.join(models.__all__)}. "
+        if name not in models.__all__ or "module" in header:
+            outside = f" of {str(header['module']):.100}" if "module" in header else ""
+            raise CheckpointError(f"{path}: holds a {name!r}{outside}; this tinyar knows {', '.join(models.__all__)}. "
                                   "For a class of your own give it as well: checkpoint.load(path, YourModel)")
         kind = getattr(models, name)
     elif kind.__name__ != name:

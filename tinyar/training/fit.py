@@ -36,7 +36,7 @@ def fit(model, train, validation=None, *, epochs=10, batch_size=128, lr=1e-3, op
     Steps
     epochs, batch_size  how long, and how many images an update
     lr                  a learning rate, or a schedule: a function of the update's number, 1, 2, ... (tinyar.optim)
-    optimizer           Adam, RMSProp, or another class that is made from (model, lr); with other options as a partial:
+    optimizer           Adam, RMSProp, or another Optimizer, a class made from (model, lr); with options as a partial:
                         functools.partial(Adam, betas=(0.95, 0.9995))
     clip                limit of the global norm of the gradients, None for none
     average             decay of the averaged weights (tinyar.optim.WeightAverage), None for none

@@ -45,12 +45,20 @@ def train_epoch(run, workers, images, conditions, interrupt, bar):
         progress.loss = progress.loss + scored * len(chosen)
         progress.images += len(chosen)
         check_and_show(run, loss, batch if inputs is None else inputs, condition, len(images), bar)
-        run.optimizer.step()
+        step(run.optimizer, progress.updates + 1)
         update_states(model)
         if run.average:
             run.average.update()
         run.count_update()
         bar.update(len(chosen))
+
+
+def step(optimizer, number):
+    """The optimizer's step. Raises TypeError if it doesn't count it: schedules and resumed runs go by the count."""
+    optimizer.step()
+    if optimizer.t != number:
+        raise TypeError(f"{type(optimizer).__name__}.step left t at {optimizer.t} in update {number}; expected it to "
+                        "begin with self.t += 1")
 
 
 def update_states(model):

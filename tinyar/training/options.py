@@ -12,6 +12,7 @@ import numpy as np
 from tinyar.backend import to_device
 from tinyar.conditions import Conditions
 from tinyar.model import Model, check_levels
+from tinyar.optim.optimizers import Optimizer
 from tinyar.training.scheduled_sampling import ScheduledSampling
 
 
@@ -95,9 +96,9 @@ def name_of(optimizer):
     if isinstance(optimizer, functools.partial):
         fixed = ", ".join(f"{option}={value!r}" for option, value in sorted(optimizer.keywords.items()))
         return f"{name_of(optimizer.func)}({fixed})"
-    if not isinstance(optimizer, type):
-        raise ValueError(f"optimizer: expected a class, such as tinyar.optim.Adam, or a functools.partial of one, "
-                         f"got {optimizer!r:.100}")
+    if not isinstance(optimizer, type) or not issubclass(optimizer, Optimizer):
+        raise ValueError(f"optimizer: expected a class of tinyar.optim.Optimizer, such as Adam, or a functools.partial "
+                         f"of one, got {optimizer!r:.100}")
     return optimizer.__name__
 
 
