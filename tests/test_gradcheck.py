@@ -236,3 +236,21 @@ def test_a_file_without_cases_is_refused(tmp_path, monkeypatch, name, text, mess
         (tmp_path / name.split(",")[0]).write_text(text)
     with pytest.raises(SystemExit, match=f"gradcheck: .*{name}: .*{message}"):
         run_command(monkeypatch, tmp_path / name.split(",")[0])
+
+
+def test_a_conditional_model_of_one_s_own_file_is_told_something(tmp_path):
+    (tmp_path / "own.py").write_text("""
+from tinyar.gradcheck import Case
+from tinyar.models import GatedPixelCNN, VQVAE
+SMALL = dict(levels=3, channels=4, first_kernel=3, dilations=(1,))
+
+
+def cases():
+    return [Case("classes", GatedPixelCNN(**SMALL, classes=4), (2, 4, 5, 1), levels=3),
+            Case("maps", GatedPixelCNN(**SMALL, classes=2, map_channels=3), (2, 4, 5, 1), levels=3),
+            Case("neither", GatedPixelCNN(**SMALL), (2, 4, 5, 1), levels=3),
+            Case("said", GatedPixelCNN(**SMALL, classes=4), (2, 4, 5, 1), levels=3, condition=(2, 4, 5, 4)),
+            Case("another", VQVAE(levels=3, widths=(4,)), (2, 4, 4, 1), levels=3)]
+""")
+    assert [case.condition for case in gradcheck.own_cases(tmp_path / "own.py")] == [
+        (2, 1, 1, 4), (2, 4, 5, 5), None, (2, 4, 5, 4), None]

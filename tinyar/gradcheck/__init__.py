@@ -7,10 +7,10 @@
     python -m tinyar.gradcheck FILE.py     the layers that a file of yours offers: see `own_cases`
 """
 
+from tinyar.gradcheck.call import shake
 from tinyar.gradcheck.case import Case, own_cases
 from tinyar.gradcheck.cases import cases
 from tinyar.gradcheck.contract import check_layer
-from tinyar.gradcheck.call import shake
 from tinyar.gradcheck.differences import TOLERANCE, Comparison, check
 from tinyar.gradcheck.errors import ContractError, GradientError
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 
+CONDITIONS = "classes", "map_channels", "map_codes"
+
+
 @dataclass
 class Case:
     """A layer, and what to check it at.
@@ -86,13 +89,13 @@ def own_cases(path):
 
 def with_condition(case):
     """The case, with a condition if its model takes one: without, a wrong gradient of it wouldn't show."""
-    model = case.layer
-    told = getattr(model, "classes", 0) or getattr(model, "map_channels", 0)
-    if case.condition is not None or not told or getattr(model, "map_codes", 0) or not hasattr(model, "condition"):
+    model, (classes, map_channels, map_codes) = case.layer, (getattr(case.layer, name, 0) for name in CONDITIONS)
+    if case.condition is not None or not (classes or map_channels) or map_codes or not hasattr(model, "condition"):
         return case
     n, height, width = np.shape(case.inputs()[0])[:3]
-    maps = np.zeros((n, height, width, model.map_channels)) if getattr(model, "map_channels", 0) else None
-    return replace(case, condition=np.shape(model.condition(n, np.zeros(n, int) if model.classes else None, maps)))
+    labels = np.zeros(n, int) if classes else None
+    maps = np.zeros((n, height, width, map_channels)) if map_channels else None
+    return replace(case, condition=np.shape(model.condition(n, labels, maps)))
 
 
 def case_of(entry):
