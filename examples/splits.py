@@ -62,7 +62,7 @@ def padded(dataset, stride):
 def with_maps(dataset, factor):
     """The dataset with maps of its small images. They are kept in memory: 14 kB for a grey 28x28, 1 GB for MNIST."""
     if dataset.train.redraw:
-        raise ValueError("--binarize fresh: the maps are made once, of images that stay as they are; expected fixed")
+        raise ValueError("--binarize fresh: the maps are made once, of images that don't change; expected fixed")
     height, width, _ = dataset.image_shape
     return of_each(dataset,
                    lambda split: dataclasses.replace(split, maps=maps_of(split.images, factor, dataset.levels)),

@@ -680,13 +680,38 @@ class ForgetsKeep(Categorical):
         super().draw(outputs, pixel, np.zeros_like(keep), uniforms, temperature, colors)
 
 
+class LaterColorsAreDark(Categorical):
+    def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
+        super().draw(outputs, pixel, keep, uniforms, temperature, colors)
+        pixel[:, 1:][~keep[:, 1:]] = 0
+
+
+class KeepsAllOrNothing(Categorical):
+    def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
+        super().draw(outputs, pixel, keep if keep.all() else np.zeros_like(keep), uniforms, temperature, colors)
+
+
 class DrawFails(Categorical):
     def draw(self, outputs, pixel, keep, uniforms, temperature=1.0, colors=ALL_COLORS):
         raise RuntimeError("not written yet")
 
 
-def with_likelihood(likelihood):
+def with_likelihood(likelihood, colors=1):
     """A PixelCNN of 3 levels with another likelihood, of as many outputs."""
-    model = PixelCNN(3, channels=4, blocks=0, first_kernel=3)
+    model = PixelCNN(3, colors, channels=6, blocks=0, first_kernel=3)
     model.likelihood = likelihood(3)
     return model
+
+
+class CostsOfFew(PixelCNN):
+    def costs(self, x, condition=None):
+        if len(x) > 2:
+            raise ValueError("a mistake for more than two images")
+        return super().costs(x, condition)
+
+
+class WritesIntoIntegers(PixelCNN):
+    def scale(self, x):
+        x = x.copy()
+        x *= 1.0
+        return super().scale(x)

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from broken_layers import (
     Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, ComputesInFloat64,
-    CopiesParams, CostsOfNaN, CostsOfTheBatch, CostsTheMean, CostsWithoutImages, DrawFails, Float64,
+    CopiesParams, CostsOfFew, CostsOfNaN, CostsOfTheBatch, CostsTheMean, CostsWithoutImages, DrawFails, Float64,
     Float64InBackward, Float64InInference, ForgetsBias, ForgetsKeep, ForgetsX, GradientOfSome, Hides, HidesInClass,
-    HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx, KeepsInInference, KeepsOldRows,
-    KeepsRowsOfSameSize, KeepsTheFirstMemory, KeepsUpdateToItself, LeavesCache, LeavesTooEarly, MasksWeights,
-    MixesImages, MovesState, NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OldSignature, OneCost,
+    HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx, KeepsAllOrNothing, KeepsInInference, KeepsOldRows,
+    KeepsRowsOfSameSize, KeepsTheFirstMemory, KeepsUpdateToItself, LaterColorsAreDark, LeavesCache, LeavesTooEarly,
+    MasksWeights, MixesImages, MovesState, NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OldSignature, OneCost,
     OneGradientOfTwo, OneTooDark, OtherForward, OtherNames, OtherShape, PenaltyFails, Rolls, SendsBack, SharesChild,
     SharesGrads, SharesSums, StandsTwice, StateNamedLikeAParam, StateOfIntegers, StepOfOneImage, SumsInInference,
     TanhInList, TanhLeavesCache, TooCheap, TupleOfOne, TwiceTooSteep, UpdateFails, WAYS, WithPenalty,
-    WithoutGradient, WithoutLevels, WithoutWeight, WrapsAround, WritesDy, WritesDyWithoutDx, WritesX,
-    WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace, WrongRow, WrongShape,
+    WithoutGradient, WithoutLevels, WithoutWeight, WrapsAround, WritesDy, WritesDyWithoutDx, WritesIntoIntegers,
+    WritesX, WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace, WrongRow, WrongShape,
     WrongShapeOfDx, WrongStep, with_likelihood)
 from right_layers import (
     Above, ByPlace, CountsLevels, LargeLoss, LeakyReLU, MeanOfImage, Network, OwnChain, Pair, Scale, ShiftedSoftmax,
     SumOfTwo, Tanh, TwoWays, Unchanged, Widen, WithConstants, WithLaterList, WithTuple, masked)
 
-from tinyar import gradcheck, layers
+from tinyar import gradcheck, layers, sampling
 from tinyar.backend import on_gpu, to_host, xp
 from tinyar.conditions import Conditional
 from tinyar.gradcheck import ContractError, GradientError, check_layer
@@ -31,6 +31,7 @@ from tinyar.gradcheck.call import Call, random_like
 from tinyar.gradcheck.drawing import draws
 from tinyar.layer import Layer
 from tinyar.layers import Chain, Conv2d, Linear, MaskedConv2d, ReLU, Residual, Sum
+from tinyar.layers.combine import stays_at_its_pixel
 from tinyar.models import PixelCNN
 from tinyar.models.snail import SnailBlock
 
@@ -313,6 +314,17 @@ def test_what_stays_at_its_pixel_hands_it_on_in_drawing(first):
     check_layer(Chain(first(), MaskedConv2d(3, 4, 3, "A")), IMAGES, causal=True)
 
 
+def test_a_layer_that_remembers_pixels_does_not_stay_at_its_own():
+    assert not stays_at_its_pixel(MaskedConv2d(6, 6, 3, "A", 3)) and not stays_at_its_pixel(Chain(Scale(), Above()))
+    assert stays_at_its_pixel(Chain(TwoWays(), Chain())) and not stays_at_its_pixel(layers.RowRecurrence(2))
+
+
+def test_a_network_may_be_checked_after_it_has_drawn():
+    model = PixelCNN(3, channels=4, blocks=1, first_kernel=3, kernel_size=3, head=())
+    sampling.sample(model, 1, (4, 5))
+    check_layer(model, LEVELS, entries=3)
+
+
 def test_a_layer_of_two_inputs_and_one_output_passes():
     check_layer(SumOfTwo(), (IMAGES, IMAGES[::-1]))
 
@@ -412,14 +424,21 @@ def test_a_model_without_levels_is_told_what_it_lacks():
 
 
 def test_the_name_of_a_method_is_refused_for_children():
-    with pytest.raises(TypeError, match="Layer.layers: every layer has a method of this name; expected another"):
-        Layer().layers = [Scale()]
+    for name, value in (("layers", [Scale()]), ("update", Scale()), ("start", None)):
+        with pytest.raises(TypeError, match=f"Layer.{name} is a method; choose another name for this attribute"):
+            setattr(Layer(), name, value)
+    with pytest.raises(TypeError, match="PixelCNN.costs is a method"):
+        PixelCNN(channels=4, blocks=0).costs = 3
 
 
 @pytest.mark.parametrize("model, message", [
     (TooCheap(3, channels=4, blocks=0, first_kernel=3), "probabilities add up to 1: over all images of one pixel"),
-    (with_likelihood(OneTooDark), "levels are drawn as often as they are likely: level . has p = 0"),
+    (with_likelihood(OneTooDark), "levels are drawn as often as they are likely: of colour 0 the share of level"),
     (with_likelihood(ForgetsKeep), "known sub-pixels stay: draw changed some"),
+    (with_likelihood(KeepsAllOrNothing, colors=2), "known sub-pixels stay: draw changed some"),
+    (with_likelihood(LaterColorsAreDark, colors=2), "levels are drawn as often as they are likely: of colour 1 the"),
+    (CostsOfFew(3, channels=4, blocks=0, first_kernel=3), "costs runs: ValueError: a mistake for more than two images"),
+    (WritesIntoIntegers(3, channels=4, blocks=0, first_kernel=3), "levels become numbers of .* Begin with x.astype"),
     (with_likelihood(DrawFails), "draw runs: RuntimeError: not written yet")])
 def test_a_model_is_a_distribution_and_draws_from_it(model, message):
     with pytest.raises(ContractError, match=message):

@@ -245,7 +245,7 @@ def test_a_model_without_costs_is_trained_without_held_out_images():
 @pytest.mark.parametrize("image_channels", [1, 3])
 def test_another_likelihood_takes_the_place_of_the_softmax(kind, options, image_channels):
     class WithMixture(kind):
-        def meaning(self, levels, image_channels, one_hot):
+        def make_likelihood(self, levels, image_channels, one_hot):
             return LogisticMixture(levels, image_channels, components=2)
 
     model = WithMixture(levels=5, image_channels=image_channels, ordered_colors=False, **options)

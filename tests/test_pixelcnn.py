@@ -84,7 +84,7 @@ def test_equal_seeds_give_equal_models():
     (dict(kernel_size=4), "odd"), (dict(first_kernel=2), "odd"),
     (dict(block="dense"), "'bottleneck' or 'plain'"), (dict(blocks=-1), "blocks"), (dict(blocks=1.5), "blocks"),
     (dict(channels=0), "expected at least 2, got 0"), (dict(channels=1), "expected at least 2, got 1"),
-    (dict(channels=0, block="plain"), "channel counts"), (dict(head=4), "head: expected a list"),
+    (dict(channels=0, block="plain"), "channels is a whole number"), (dict(head=4), "head: expected a list"),
     (dict(image_channels=3, channels=2), "dealt out"),
     (dict(head=(0,)), "head: expected a list"), (dict(image_channels=0), "image_channels is a whole"),
 ])

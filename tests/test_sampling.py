@@ -118,7 +118,7 @@ KNOWN = np.zeros((2, 4, 4, 1), dtype=np.uint8)
     (dict(seed=-1), "seed: expected"), (dict(seed=0.5), "seed: expected"),
     (dict(shape=(4, 0)), "shape: expected"), (dict(shape=(4, 4, 3)), "3 channels, but the model draws images of 1"),
     (dict(temperature=0), "temperature"), (dict(temperature=float("nan")), "temperature"),
-    (dict(temperature=float("inf")), "temperature: expected a finite number above 0"),
+    (dict(temperature=float("inf")), "temperature: expected a number from 1e-30 to 1e.30, got inf"),
     (dict(temperature=1e308), "from 1e-30 to 1e.30, got 1e.308"), (dict(temperature=5e-324), "from 1e-30 to 1e.30"),
     (dict(known=KNOWN), "known and mask go together"), (dict(mask=KNOWN), "known and mask go together"),
     (dict(known=KNOWN + 9, mask=KNOWN + 1), r"levels 0 .. 2, got 9 .. 9"),

@@ -351,7 +351,6 @@ def test_whichever_model_diverges_says_so(make):
         fit(make(), train=TRAIN[:8], validation=None, lr=1e30, batch_size=4, average=None)
 
 
-@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_an_optimizer_that_does_not_count_its_steps_is_refused():
     class Descent(Optimizer):
         def __init__(self, model, lr):
@@ -377,6 +376,7 @@ def test_an_optimizer_of_another_make_is_refused():
         fit(optimizer=Duck, epochs=1)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_what_an_optimizer_keeps_is_never_saved_spoilt(tmp_path):
     """A square may be infinite where gradient, weights and loss aren't."""
     fit(out=tmp_path, epochs=1, batch_size=60)

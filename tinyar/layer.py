@@ -68,8 +68,8 @@ class Layer:
 
     def __setattr__(self, name, value):
         """Set an attribute; a TypeError for a value in a method's place, and for layers that the tree would miss."""
-        if callable(getattr(Layer, name, None)) and not callable(value):
-            raise TypeError(f"{type(self).__name__}.{name}: every layer has a method of this name; expected another")
+        if callable(getattr(type(self), name, None)) and (isinstance(value, Layer) or not callable(value)):
+            raise TypeError(f"{type(self).__name__}.{name} is a method; choose another name for this attribute")
         if isinstance(value, (dict, set, list, tuple)):
             nested = value if isinstance(value, (list, tuple)) else (value,)
             if any(holds_layers(item) for item in nested if not isinstance(item, Layer)):

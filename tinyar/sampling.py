@@ -45,8 +45,8 @@ def sample(model, n, shape, *, labels=None, maps=None, temperature=1.0, known=No
     height, width = checked_shape(model, n, shape)
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
-    if not 1e-30 <= temperature <= 1e30:  # beyond that float32 ends
-        raise ValueError(f"temperature: expected a finite number above 0, from 1e-30 to 1e+30, got {temperature!r}")
+    if not 1e-30 <= temperature <= 1e30:  # logits / temperature stay within float32
+        raise ValueError(f"temperature: expected a number from 1e-30 to 1e+30, got {temperature!r}")
     size = (n, height, width, model.image_channels)
     known, mask = checked_known(model, known, mask, size)
     check_finite(model)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinyar.model import Model
 
 CONDITIONS = "classes", "map_channels", "map_codes"
 
@@ -18,7 +19,8 @@ class Case:
 
     x          an array, or the shape of one; or a list of these for a layer of several inputs
     levels     x is an image of so many levels, otherwise normal numbers
-    condition  the shape of a conditional model's condition; of your own file's models None is made to one that fits
+    condition  the shape of a conditional model's condition; where a file of your own has None, one that fits is made
+               (not for map_codes)
     causal     as for check_layer: False for a causal layer that changes the size, which can't be drawn alone
     entries    of each tensor, how many to try: fewer for a model of very many tensors
     """
@@ -88,11 +90,14 @@ def own_cases(path):
 
 
 def with_condition(case):
-    """The case, with a condition if its model takes one: without, a wrong gradient of it wouldn't show."""
+    """The case of a model, with a condition if it takes one: without, a wrong gradient of it wouldn't show."""
     model, (classes, map_channels, map_codes) = case.layer, (getattr(case.layer, name, 0) for name in CONDITIONS)
-    if case.condition is not None or not (classes or map_channels) or map_codes or not hasattr(model, "condition"):
+    if not isinstance(model, Model) or case.condition is not None or not (classes or map_channels) or map_codes:
         return case
-    n, height, width = np.shape(case.inputs()[0])[:3]
+    shape = case.x.shape if isinstance(case.x, np.ndarray) else case.x
+    if len(shape) != 4:
+        return case  # check_layer says what is wrong with it
+    n, height, width, _ = shape
     labels = np.zeros(n, int) if classes else None
     maps = np.zeros((n, height, width, map_channels)) if map_channels else None
     return replace(case, condition=np.shape(model.condition(n, labels, maps)))

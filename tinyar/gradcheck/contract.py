@@ -15,8 +15,8 @@ from tinyar.gradcheck.distribution import check_distribution
 from tinyar.gradcheck.drawing import check_drawing, check_rows, draws, first_step
 from tinyar.gradcheck.errors import ContractError, broken
 from tinyar.gradcheck.model_rules import check_model
-from tinyar.gradcheck.replicas import check_replica, check_states
-from tinyar.gradcheck.tree import check_tree
+from tinyar.gradcheck.replicas import check_replica, check_second_names, check_states
+from tinyar.gradcheck.tree import check_tree, second_names
 from tinyar.gradcheck.twice import by_how_much, check_untouched, close, gradients_of
 from tinyar.layers.dropout import drops
 from tinyar.models.autoregressive import AutoregressiveModel
@@ -42,6 +42,7 @@ def check_layer(layer, x, *, condition=None, causal=None, own_pixel=None, tolera
     check_number_type(layer, x, condition)
     twin = shake(copied(layer).astype(xp.float64))
     call = Call(twin, x, condition)
+    check_second_names(call, second_names(layer))
     check_call_and_inputs(call, seed)
     check_images_apart(call)
     comparisons = check(twin, x, tolerance, entries, seed, condition)
@@ -90,7 +91,7 @@ def check_number_type(layer, x, condition):
 
 
 def arrays_of(y):
-    """What has a number type in an output, or in a tuple of them: not None, nor a Python number."""
+    """What has a number type in an output: not None, nor a Python number (of which `parts_of` makes a float64)."""
     return [part for part in (y if isinstance(y, tuple) else (y,)) if hasattr(part, "dtype")]
 
 

@@ -12,7 +12,7 @@ Two tensors a (backward's) and n (the numbers') agree if |a - n| / (|a| + |n|), 
 Correct layers reach 1e-9. Where a tensor is off, the error of the differences themselves, 1e-10 times the size of L (or
 1), is taken off |a - n|. (So a gradient of 0 may be found: softmax ignores a number that all its inputs share, and the
 bias of attention's keys has none.) The size of L is |L|, or the norm of the products that it sums, whichever is larger.
-A tensor that is off is tried again with a smaller h, as f may be steep there. The formula only holds away from kinks:
+A tensor that is off is tried once more with h = 1e-6, as f may be steep there. The formula only holds away from kinks:
 where a number changes sides of one between e - h and e + h (`Layer.sides`), the step is shortened. A quantizer's
 choices are held fast (held.py), and its own loss is part of L.
 """
@@ -41,15 +41,16 @@ class Comparison:
     got: np.ndarray
     expected: np.ndarray
     noise: float = NOISE
+    tolerance: float = TOLERANCE
 
     @property
     def relative_error(self):
-        """|got - expected| / (|got| + |expected|), Euclidean norms over the entries tried; noise is taken off the
-        difference where that is too much.
+        """|got - expected| / (|got| + |expected|), Euclidean norms over the entries tried. Where that is above the
+        tolerance, the noise of the differences is taken off first.
         """
         off = np.linalg.norm(self.got - self.expected)
         scale = np.linalg.norm(self.got) + np.linalg.norm(self.expected)
-        if off < TOLERANCE * scale:
+        if off < self.tolerance * scale:
             return float(off / scale)
         return 0.0 if off < self.noise else float((off - self.noise) / scale)
 
@@ -92,9 +93,9 @@ def check(layer, x, tolerance=TOLERANCE, entries=40, seed=0, condition=None):
                 raise GradientError(f"{type(layer).__name__}: the gradient of {name} has shape "
                                     f"{None if grad is None else grad.shape}, but {name} has shape {values.shape}")
             indices = choose_indices(values.shape, entries, rng)
-            found = compare(call, dy, name, values, grad, indices, noise)
+            found = compare(call, dy, name, values, grad, indices, noise, tolerance)
             if not found.relative_error < tolerance:
-                again = compare(call, dy, name, values, grad, indices, noise, steps=STEPS[1:])
+                again = compare(call, dy, name, values, grad, indices, noise, tolerance, steps=STEPS[1:])
                 found = min(found, again, key=lambda comparison: comparison.relative_error)
             comparisons.append(found)
             refuse_wrong(layer, comparisons[-1], tolerance)
@@ -110,11 +111,12 @@ def choose_indices(shape, entries, rng):
     return [tuple(int(i) for i in np.unravel_index(f, shape)) for f in flat]
 
 
-def compare(call, dy, name, values, grad, indices, noise, steps=STEPS):
+def compare(call, dy, name, values, grad, indices, noise, tolerance, steps=STEPS):
     """The Comparison of one tensor; `values` is changed entry by entry, and put back."""
     expected = [finite_difference(call, dy, values, index, steps) for index in indices]
     grad = to_host(grad)
-    return Comparison(name, indices, np.array([grad[index] for index in indices]), np.array(expected), noise)
+    got = np.array([grad[index] for index in indices])
+    return Comparison(name, indices, got, np.array(expected), noise, tolerance)
 
 
 def finite_difference(call, dy, values, index, steps=STEPS):

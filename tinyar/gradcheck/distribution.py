@@ -1,5 +1,5 @@
-"""Is a model of images a distribution? Over all images of one pixel its probabilities add up to 1, and it draws each
-level as often as it says.
+"""Is a model of images a distribution? Over all images of one pixel its probabilities add up to 1, and each colour of
+the pixel is drawn as often as they say.
 
 Between pixels `check_drawing` looks for leaks. Within one, a colour that knows itself shows here: the sum is above 1.
 """
@@ -24,44 +24,44 @@ def check_distribution(call):
         return
     every = np.array(list(np.ndindex((model.levels,) * model.image_channels)), dtype=np.uint16)[:, None, None]
     try:
-        costs = to_host(model.costs(to_device(every), *told(call, len(every))))
+        model(to_device(every[:1]), *first_pixel(call, 1))
     except ValueError:  # made for images of another size
         return
+    with running(model, "costs"):
+        costs = to_host(model.costs(to_device(every), *first_pixel(call, len(every))))
     p = np.exp(-costs).reshape((model.levels,) * model.image_channels)
     if not abs(p.sum() - 1) < 1e-6:
         raise broken(model, "probabilities add up to 1", f"over all images of one pixel they add up to {p.sum():.6g}",
                      "Either nats of the likelihood isn't -ln p, or the outputs of a colour know that colour: features "
                      "are dealt out to the colours in order, and each colour's outputs are made of its own part")
     if type(model.likelihood).draw is not Likelihood.draw:
-        check_draws(model, told(call, DRAWS), p.reshape(model.levels, -1).sum(axis=1))
+        for color in range(model.image_channels + 1):  # the last one: all are known
+            check_draws(model, color, p, first_pixel(call, DRAWS))
 
 
-def check_draws(model, condition, p):
-    """The first colour of a pixel is drawn as often as p (levels) says, and what is known of a pixel stays."""
-    pixel = np.zeros((DRAWS, model.image_channels), dtype=np.uint16)
-    uniforms = np.full(pixel.shape, 0.5)
-    uniforms[:, 0] = (np.arange(DRAWS) + 0.5) / DRAWS
-    draw_into(model, pixel, False, uniforms, condition)
-    shares = np.bincount(pixel[:, 0], minlength=model.levels) / DRAWS
-    level = int(np.argmax(abs(shares[:model.levels] - p)))
-    if len(shares) > model.levels or abs(shares[level] - p[level]) > SHARE:
-        raise broken(model, "levels are drawn as often as they are likely", f"level {level} has p = {p[level]:.3f}, "
-                     f"and {shares[level]:.3f} of the draws", "Let draw of the likelihood invert its distribution")
-    known = pixel.copy()
-    draw_into(model, pixel, True, uniforms[::-1], condition)
-    if (pixel != known).any():
-        raise broken(model, "known sub-pixels stay", "draw changed some", "Write where keep is False alone")
-
-
-def draw_into(model, pixel, keep, uniforms, condition):
-    """Draw images of one pixel, (n, channels), as the sampler does; keep: whether all of it is known."""
+def check_draws(model, color, p, condition):
+    """A colour, given those before it, is drawn as often as p (levels, levels, ...) says; what is known stays."""
+    known = np.arange(1, color + 1) % model.levels
+    pixel, keep = np.zeros((DRAWS, model.image_channels), dtype=np.uint16), np.arange(model.image_channels) < color
+    pixel[:, :color] = known
+    uniforms = np.random.default_rng(0).random(pixel.shape)
+    uniforms[:, color:color + 1] = (np.arange(DRAWS)[:, None] + 0.5) / DRAWS
     with running(model, "draw"):
-        model.start(len(pixel), 1, 1, *condition)
+        model.start(DRAWS, 1, 1, *condition)
         for colors in model.color_passes:
             outputs = model.step(to_device(pixel), (0, 0))
-            model.likelihood.draw(outputs, pixel, np.full(pixel.shape, keep), uniforms, 1.0, colors)
+            model.likelihood.draw(outputs, pixel, np.broadcast_to(keep, pixel.shape).copy(), uniforms, 1.0, colors)
+    if (pixel[:, :color] != known).any():
+        raise broken(model, "known sub-pixels stay", "draw changed some", "Write where keep is False alone")
+    if color == model.image_channels:
+        return
+    shares = p[tuple(known)].reshape(model.levels, -1).sum(axis=1)
+    off = abs(np.bincount(pixel[:, color], minlength=model.levels)[:model.levels] / DRAWS - shares / shares.sum())
+    if pixel.max() >= model.levels or off.max() > SHARE:
+        raise broken(model, "levels are drawn as often as they are likely", f"of colour {color} the share of level "
+                     f"{off.argmax()} is off by {off.max():.3f}", "Let draw of the likelihood invert its distribution")
 
 
-def told(call, n):
+def first_pixel(call, n):
     """The condition of the first image's first pixel, for n images of one pixel: a list of one, or of none."""
     return [part[:1, :1, :1].repeat(n, axis=0) for part in call.condition]

@@ -17,8 +17,14 @@ ADDS_UP = "costs add up to the loss"
 
 def check_model(call, x):
     """Check a model that is given images, x; of another layer, or of a model given anything else, nothing."""
-    model, images = call.layer, np.asarray(x[0] if isinstance(x, tuple) else x)
-    if not isinstance(model, Model) or images.dtype.kind not in "iu" or images.max() >= levels_of(model):
+    model = call.layer
+    if not isinstance(model, Model) or isinstance(x, tuple) or np.asarray(x).dtype.kind not in "iu":
+        return
+    if not hasattr(model, "levels"):
+        raise broken(model, "a model says what its images look like", "it has no levels", "Set self.levels and "
+                     "self.image_channels in __init__")
+    images = np.asarray(x)
+    if images.max() >= model.levels:
         return
     images = to_device(images.astype(np.uint8 if images.max() < 256 else np.uint16))  # as training has them
     check_integers(call, images)
@@ -27,19 +33,15 @@ def check_model(call, x):
         check_costs(call, images)
 
 
-def levels_of(model):
-    """model.levels. Raises ContractError for a model that has none."""
-    if not hasattr(model, "levels"):
-        raise broken(model, "a model says what its images look like", "it has no levels", "Set self.levels and "
-                     "self.image_channels in __init__")
-    return model.levels
-
-
 def check_integers(call, x):
     """Images are small unsigned integers: 2 * x must not wrap around in them, nor x / 2 become a float64."""
     model, rule = call.layer, "levels become numbers of the model's type before it computes"
     mend = "Begin with x.astype(self.dtype)"
-    outputs, expected = (parts_of(copy.deepcopy(one)) for one in (model(x, *call.condition), call()))
+    try:
+        outputs = parts_of(copy.deepcopy(model(x, *call.condition)))
+    except TypeError as error:  # x *= 1.0
+        raise broken(model, rule, str(error), mend) from error
+    expected = parts_of(copy.deepcopy(call()))
     if not all(close(one, other) for one, other in zip(outputs, expected)):
         raise broken(model, rule, f"images of {x.dtype} give other outputs than the same images of float64", mend)
     twin = copy.deepcopy(model).astype(xp.float32)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyar.backend import to_host
 from tinyar.gradcheck.call import Call, parts_of, random_like
-from tinyar.gradcheck.errors import broken, running
+from tinyar.gradcheck.errors import ContractError, broken, running
 from tinyar.gradcheck.twice import close, gradients_of
 
 
@@ -41,6 +41,26 @@ def check_replica(call, seed):
             raise broken(layer, "threads don't share caches", f"a forward of a replica changes the gradient of {name}",
                          "Keep what backward needs in self.cache, not in the class, a global or a list made in "
                          "__init__")
+
+
+def check_second_names(call, names):
+    """forward and backward find the arrays in params, grads, state and sums alone; names are `second_names`.
+
+    (A step may use others, which start makes anew.)
+    """
+    layer, layers = call.layer, dict(call.layer.layers())
+    for path, attribute, place in names:
+        value = vars(layers[path]).pop(attribute)
+        try:
+            call.backward(random_like(call.forward(), np.random.default_rng(0)))
+        except ContractError as error:
+            if getattr(error.__cause__, "name", None) == attribute:
+                raise broken(layer, "a layer's arrays have one place", f"attribute {attribute} of "
+                             f"{path or type(layer).__name__} is self.{place} under another name",
+                             "Write the long name: astype and replica make new arrays, and the attribute would go on "
+                             "being the old one") from error
+            raise
+        vars(layers[path])[attribute] = value
 
 
 def check_states(call):

@@ -59,14 +59,17 @@ def check_arrays(layer, path, part):
         if array.dtype.kind != "f":
             raise broken(layer, "states are floats", f"state {key} of {name} is {array.dtype}",
                          "astype casts them as it casts parameters: make it with dtype=xp.float32")
-    arrays = {f"{kind}[{key!r}]": array for kind in ("params", "grads", "state", "sums")
-              for key, array in getattr(part, kind).items()}
-    for attribute, value in vars(part).items():
-        for place, array in arrays.items():
-            if value is array or getattr(value, "base", None) is array:
-                raise broken(layer, "a layer's arrays have one place", f"attribute {attribute} of {name} is "
-                             f"self.{place} under another name", "Write the long name: astype and replica make new "
-                             "arrays, and the attribute would go on being the old one")
+
+
+def second_names(layer):
+    """[(path, attribute, place)] of attributes that are an array of their layer under another name, or a view of it."""
+    found = []
+    for path, part in layer.layers():
+        arrays = {f"{kind}[{key!r}]": array for kind in ("params", "grads", "state", "sums")
+                  for key, array in getattr(part, kind).items()}
+        found += [(path, attribute, place) for attribute, value in vars(part).items() if attribute != "cache"
+                  for place, array in arrays.items() if value is array or getattr(value, "base", None) is array]
+    return found
 
 
 def all_attributes(part):

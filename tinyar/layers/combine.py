@@ -103,10 +103,11 @@ class Sum(Layer):
 def stays_at_its_pixel(layer):
     """Whether each output depends on the input at its own pixel alone: it is Pointwise, or made of such layers.
 
-    A layer with a memory of its own around such layers is taken for one too. That does no harm: a step may be repeated,
-    and the pixel that is passed on is known.
+    A layer that remembers pixels isn't; it has a `start` of its own.
     """
+    if isinstance(layer, Pointwise):
+        return True
     children = [child for _, child in layer.children()]
-    if children or isinstance(layer, Chain):  # an empty Chain stays too
-        return all(map(stays_at_its_pixel, children))
-    return isinstance(layer, Pointwise)
+    if type(layer).start is not Layer.start or not (children or isinstance(layer, Chain)):  # an empty Chain stays too
+        return False
+    return all(map(stays_at_its_pixel, children))

@@ -18,9 +18,8 @@ class Linear(Weighted, Pointwise):
     backward    dx = dy w^T                dw = sum over pixels of x^T dy        db = sum over pixels of dy
 
     The weights start as He normal, standard deviation sqrt(2 / in) (He et al. 2015); the biases start at 0.
-    weight_norm: see Weighted. (Without it kernel() and drawing_kernel are w, add_dw adds to its gradient, and
-    started_by_data does nothing.) Raises ValueError when a channel count is not at least 1 or when x has another
-    number of channels.
+    weight_norm: see Weighted. (Without it kernel() and drawing_kernel are w, and add_dw adds to its gradient.) Raises
+    ValueError when a channel count is not at least 1 or when x has another number of channels.
     """
 
     def __init__(self, in_channels, out_channels, rng=None, weight_norm=False):

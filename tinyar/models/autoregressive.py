@@ -73,9 +73,10 @@ class AutoregressiveModel(Model):
         self.color_passes = likelihood.passes(self.colors)
         self.inputs, self.outputs = self.levels if one_hot else image_channels, likelihood.outputs(image_channels)
 
-    def meaning(self, levels, image_channels, one_hot):
-        """The likelihood of PixelCNN and its relatives: a softmax. A subclass may return another one, such as a mixture
-        of logistics; how many outputs the network has follows from it.
+    def make_likelihood(self, levels, image_channels, one_hot):
+        """The likelihood of PixelCNN and its relatives: a softmax. A subclass may return another one.
+
+        How many outputs the network has follows from it. It is asked before __init__ has set anything.
         """
         return softmax_over(levels, one_hot)
 

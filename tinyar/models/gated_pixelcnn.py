@@ -62,7 +62,7 @@ class GatedPixelCNN(AutoregressiveModel):
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, first="gated", first_kernel=7,
                  kernel_size=3, dilations=(1,) * 7, head=(64,), activation="relu", one_hot=False, classes=0,
                  map_channels=0, map_codes=0, map_units=2, dropout=0.0, seed=0):
-        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+        super().__init__(self.make_likelihood(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
                          classes, map_channels, map_codes, map_width=channels)
         dilations, head = whole_numbers("dilations", dilations), whole_numbers("head", head)
         check_kernel(self, "first_kernel", first_kernel)

@@ -106,7 +106,7 @@ class RowLSTM(ResidualLSTM):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, hidden=16, layers=7, first_kernel=7,
                  kernel_size=3, residual=True, head=(32, 32), one_hot=False, classes=0, map_channels=0, seed=0):
-        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+        super().__init__(self.make_likelihood(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
                          classes, map_channels)
         check_kernel(self, "kernel_size", kernel_size)
         self.kernel_size = kernel_size
@@ -132,7 +132,7 @@ class DiagonalBiLSTM(ResidualLSTM):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, hidden=16, layers=7, first_kernel=7,
                  residual=True, head=(32, 32), one_hot=False, classes=0, map_channels=0, seed=0):
-        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+        super().__init__(self.make_likelihood(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
                          classes, map_channels)
         self.build(hidden, layers, first_kernel, residual, head, np.random.default_rng(seed))
 

@@ -64,7 +64,7 @@ class PixelCNN(AutoregressiveModel):
     def __init__(self, levels=2, image_channels=1, ordered_colors=True, channels=64, blocks=5, block="bottleneck",
                  first_kernel=7, kernel_size=7, layer_norm=True, residual=True, head=(64,), one_hot=False, classes=0,
                  map_channels=0, dropout=0.0, seed=0):
-        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+        super().__init__(self.make_likelihood(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
                          classes, map_channels)
         head = whole_numbers("head", head)
         if block not in ("bottleneck", "plain"):
@@ -74,6 +74,7 @@ class PixelCNN(AutoregressiveModel):
         if block == "bottleneck" and (not isinstance(channels, (int, np.integer)) or channels < 2):
             raise ValueError("PixelCNN: channels: a bottleneck block halves them, so expected at least 2, "
                              f"got {channels!r}")
+        check_count(self, "channels", channels, least=1)
         if layer_norm and blocks and self.colors <= channels < 2 * self.colors:
             raise ValueError("PixelCNN: channels: LayerNorm leaves nothing of a single channel; expected at least "
                              f"{2 * self.colors}, got {channels}")

@@ -52,7 +52,7 @@ class PixelRNN(AutoregressiveModel):
 
     def __init__(self, levels=2, image_channels=1, ordered_colors=False, hidden=256, layers=1, truncate=None,
                  one_hot=False, classes=0, map_channels=0, seed=0):
-        super().__init__(self.meaning(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
+        super().__init__(self.make_likelihood(levels, image_channels, one_hot), image_channels, ordered_colors, one_hot,
                          classes, map_channels)
         if self.colors > 1:
             raise ValueError("PixelRNN: ordered_colors: its steps are pixels, so the colours of one can't depend on "

@@ -64,7 +64,7 @@ def step(optimizer, number):
 def update_states(model):
     """Move what learns without a gradient. Some of it depends on single images, so all ranks take that of rank 0.
 
-    A layer with states may move its parameters too: a codebook that learns by gradient revives codes.
+    Parameters beside states go too: reviving codes moves a codebook that learns by gradient.
     """
     model.update()
     moved = [array for _, layer in model.layers() if layer.state
