@@ -3,7 +3,7 @@
 The reconstruction y of images x is judged in one of three ways:
 
     output="mse"           y is the image from -1 to 1. The loss is the mean squared error, divided by the variance of
-                           all their sub-pixels in the training images. 1 is no better than one grey for all
+                           all sub-pixels of the training images. 1 is no better than one grey for all
     output="categorical"   y are logits over the levels of each sub-pixel. The loss is in nats per sub-pixel, given what
                            the bottleneck says; with the bits of the bottleneck added it bounds the bits per dimension
                            of the image (`tinyar.codes.bound`)
