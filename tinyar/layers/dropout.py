@@ -29,12 +29,12 @@ class Dropout(Pointwise):
     backward    dx = dy m / (1 - rate)
 
     Inference, layer(x) and step, is the identity. forward needs to be told the noise: see `noise_told`. Raises
-    ValueError for a rate outside [0, 1), RuntimeError for a forward without noise.
+    ValueError for a rate outside [0, 0.99999], RuntimeError for a forward without noise.
     """
 
     def __init__(self, rate):
         super().__init__()
-        if not isinstance(rate, (int, float, np.number)) or not 0 <= rate < 1 - 2 ** -17:  # `mask` rounds to 2 ** -16
+        if not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= 0.99999:  # `mask` rounds to 2 ** -16
             raise ValueError(f"{type(self).__name__}: rate is a share from 0 to below 1, at most 0.99999, "
                              f"got {rate!r}")
         self.rate, self.noise = float(rate), None
