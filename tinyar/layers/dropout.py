@@ -35,8 +35,7 @@ class Dropout(Pointwise):
     def __init__(self, rate):
         super().__init__()
         if not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= 0.99999:  # `mask` rounds to 2 ** -16
-            raise ValueError(f"{type(self).__name__}: rate is a share from 0 to below 1, at most 0.99999, "
-                             f"got {rate!r}")
+            raise ValueError(f"{type(self).__name__}: rate is a share from 0 to 0.99999, got {rate!r}")
         self.rate, self.noise = float(rate), None
 
     def __call__(self, x):
