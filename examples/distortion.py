@@ -1,9 +1,9 @@
 """Data augmentation: a share of the training images is turned, sheared and stretched a little, anew in every epoch.
 
 A network that has seen a handwritten seven ten times begins to learn it by heart. A seven that leans a little more is
-another image, and a likely one, so more data can be made that way. But not every likely image is as likely
-as a real one: these have softer strokes, and lean in more directions. So the share falls from epoch to epoch, evenly to
-none in the last (a single epoch has it whole), and the network ends on what it will be judged by.
+another image, and a likely one, so more data can be made that way. But not every likely image is as likely as a real
+one: these have softer strokes, and lean in more directions. So the share falls from epoch to epoch, evenly to none in
+the last (a single epoch has it whole), and the network ends on what it will be judged by.
 """
 
 import dataclasses
