@@ -7,18 +7,20 @@ import threading
 import numpy as np
 import pytest
 from broken_layers import (
-    Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, ComputesInFloat64,
-    CopiesParams, CostsOfFew, CostsOfNaN, CostsOfTheBatch, CostsTheMean, CostsWithoutImages, DrawFails, Float64,
-    Float64InBackward, Float64InInference, ForgetsBias, ForgetsKeep, ForgetsX, GradientOfSome, Hides, HidesInClass,
-    HidesInDict, HidesInNestedList, HidesInObject, IgnoresNeedDx, KeepsAllOrNothing, KeepsInInference, KeepsOldRows,
-    KeepsRowsOfSameSize, KeepsTheFirstMemory, KeepsUpdateToItself, LaterColorsAreDark, LeavesCache, LeavesTooEarly,
-    MasksWeights, MixesImages, MovesState, NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OldSignature, OneCost,
-    OneGradientOfTwo, OneTooDark, OtherForward, OtherNames, OtherShape, PenaltyFails, Rolls, SendsBack, SharesChild,
-    SharesGrads, SharesSums, StandsTwice, StateNamedLikeAParam, StateOfIntegers, StepOfOneImage, SumsInInference,
-    TanhInList, TanhLeavesCache, TooCheap, TupleOfOne, TwiceTooSteep, UpdateFails, WAYS, WithPenalty,
-    WithoutGradient, WithoutLevels, WithoutWeight, WrapsAround, WritesDy, WritesDyWithoutDx, WritesIntoIntegers,
-    WritesX, WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace, WrongRow, WrongShape,
-    WrongShapeOfDx, WrongStep, with_likelihood)
+    Appends, Assigns, AssignsWithoutDx, Backwards, Blind, CacheInList, CacheOfTheClass, CopiesParams, Float64,
+    Float64InBackward, Float64InInference, ForgetsBias, ForgetsX, Hides, HidesInClass, HidesInDict,
+    HidesInNestedList, HidesInObject, IgnoresNeedDx, KeepsInInference, KeepsOldRows, KeepsRowsOfSameSize,
+    KeepsTheFirstMemory, KeepsUpdateToItself, LeavesCache, LeavesTooEarly, MasksWeights, MixesImages, MovesState,
+    NextPixel, NoGradient, NoInit, NoNeedDx, NoStep, OneGradientOfTwo, OtherForward, OtherNames, OtherShape, Rolls,
+    SendsBack, SharesChild, SharesGrads, SharesSums, StandsTwice, StateNamedLikeAParam, StateOfIntegers,
+    StepOfOneImage, SumsInInference, TanhInList, TanhLeavesCache, TupleOfOne, UpdateFails, WAYS, WritesDy,
+    WritesDyWithoutDx, WritesX, WritesXInBackward, WritesXInInference, WritesXInStep, WrongDx, WrongInOnePlace,
+    WrongRow, WrongShape, WrongShapeOfDx, WrongStep)
+from broken_models import (
+    ComputesInFloat64, CostsOfFew, CostsOfNaN, CostsOfTheBatch, CostsTheMean, CostsWithoutImages, DrawFails,
+    ForgetsKeep, GradientOfSome, KeepsAllOrNothing, LaterColorsAreDark, OldSignature, OneCost, OneTooDark,
+    PenaltyFails, TooCheap, TwiceTooSteep, WithPenalty, WithoutGradient, WithoutLevels, WithoutWeight, WrapsAround,
+    WritesIntoIntegers, with_likelihood)
 from right_layers import (
     Above, ByPlace, CountsLevels, LargeLoss, LeakyReLU, MeanOfImage, Network, OwnChain, Pair, Scale, ShiftedSoftmax,
     SumOfTwo, Tanh, TwoWays, Unchanged, Widen, WithConstants, WithLaterList, WithTuple, masked)
